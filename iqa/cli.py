@@ -1,0 +1,62 @@
+"""What every command shares: its endings. A user sees one message and an exit code, never a traceback."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable
+from types import FrameType
+
+from iqa.errors import Interrupted, IqaError
+
+
+def run_command(main: Callable[[list[str]], object], arguments: list[str]) -> None:
+    """Run `main(arguments)` and leave the process: 0 done, 1 failed while running, 2 bad input, 130 interrupted.
+
+    SIGTERM is taken like Ctrl-C. A fault of ours, as opposed to the user's, is one line too; its traceback is
+    shown when the environment variable IQA_TRACEBACK is set.
+    """
+    signal.signal(signal.SIGTERM, _interrupt)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    try:
+        main(arguments)
+        sys.stdout.flush()
+    except IqaError as error:
+        _leave(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        _leave("interrupted", Interrupted.exit_code)
+    except BrokenPipeError:
+        # The reader of our output (`| head`) has gone: nothing is left to tell it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except Exception as error:
+        if os.environ.get("IQA_TRACEBACK"):
+            raise
+        _leave(f"{type(error).__name__}: {error}\n  fix: set IQA_TRACEBACK=1 to see where this came from", 1)
+
+
+def add_flag(parser: argparse.ArgumentParser, name: str, help_text: str) -> None:
+    """A switch that stands alone (`--resume`) or takes a word, as `mlflow run` must give it (`--resume false`)."""
+    parser.add_argument(
+        name, nargs="?", const=True, default=False, type=_truth, metavar="true|false", help=help_text
+    )
+
+
+def _truth(text: str) -> bool:
+    words = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False, "": False}
+    if text.lower() not in words:
+        raise argparse.ArgumentTypeError(f"got {text!r}, expected true or false")
+    return words[text.lower()]
+
+
+def _interrupt(signum: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _leave(message: str, exit_code: int) -> None:
+    sys.stdout.flush()
+    print(f"error: {message}" if exit_code != Interrupted.exit_code else message, file=sys.stderr)
+    sys.exit(exit_code)

@@ -1,0 +1,191 @@
+"""Every setting of an experiment, once: its name, range, default and meaning.
+
+`iqa.config_file` reads them from JSON and the command line.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Positive = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Section(BaseModel):
+    """Settings are strict: no unknown key, no NaN, no silent change after reading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, protected_namespaces=())
+
+
+class DataConfig(Section):
+    """Which pictures, how many, and how they reach the model."""
+
+    dataset: Literal["photos", "cifar10", "folder"] = "cifar10"
+    #: Local copy of the data set, or the folder of clean pictures.
+    root: str | None = None
+    train_samples: Annotated[int, Field(ge=4)] = 2000
+    val_samples: Annotated[int, Field(ge=4)] = 500
+    test_samples: Annotated[int, Field(ge=4)] = 500
+    batch_size: Annotated[int, Field(ge=2)] = 128
+    #: Threads that decode pictures while the cache is built; training itself needs none.
+    num_workers: Annotated[int, Field(ge=0, le=256)] = 4
+    #: Side in pixels of the stored square picture that is distorted; null: 32 for cifar10, else 224.
+    picture_size: Annotated[int, Field(ge=16, le=2048)] | None = None
+    #: Side in pixels of what the backbone sees, resized on the device; null: sensible for backbone and picture.
+    image_size: Annotated[int, Field(ge=32, le=2048)] | None = None
+    #: Share of pictures left untouched.
+    pristine_share: Share = 1 / 26
+    seed: Annotated[int, Field(ge=0)] = 0
+    #: Prepared pictures and features; null: $IQA_CACHE or ~/.cache/iqa.
+    cache_dir: str | None = None
+
+    @model_validator(mode="after")
+    def _folder_needs_root(self) -> DataConfig:
+        if self.dataset == "folder" and not self.root:
+            raise ValueError("data.dataset 'folder' needs data.root, the folder of clean pictures")
+        return self
+
+
+class MixtureConfig(Section):
+    """The Gaussian mixture over the normalised projection of the features."""
+
+    #: Dimensions of the projection; many dimensions drive responsibilities to 0 and 1.
+    dim: Annotated[int, Field(ge=1, le=512)] = 16
+    covariance: Literal["diag", "tied"] = "diag"
+    #: Epochs without the mixture before EM starts it.
+    warmup_epochs: Annotated[int, Field(ge=0)] = 1
+    #: Starts of EM, of which the likeliest is kept.
+    n_init: Positive = 4
+    max_iter: Positive = 100
+    reg_covar: Annotated[float, Field(gt=0)] = 1e-3
+    min_variance: Annotated[float, Field(gt=0)] = 1e-3
+    #: A component below this share of an equal share is dead and is started anew.
+    reseed_below: Share = 0.1
+
+
+class ModelConfig(Section):
+    """Backbone, mixture and head."""
+
+    backbone: str = "resnet18"
+    feature_dim: Positive = 512
+    #: Components of the mixture; 0 removes it (the control of every comparison).
+    n_clusters: Annotated[int, Field(ge=0, le=1024)] = 8
+    hidden_dim: Positive = 512
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.3
+    freeze_backbone: bool = False
+    #: ImageNet weights; false starts from random ones.
+    pretrained: bool = True
+    #: Local weights file (.pth or .safetensors), used before any installed package or hub.
+    weights: str | None = None
+    #: Feature maps that are pooled: every stage's, or only the last.
+    stages: Literal["all", "last"] = "all"
+    pooling: Literal["mean_std", "mean"] = "mean_std"
+    mixture: MixtureConfig = MixtureConfig()
+
+
+class LossConfig(Section):
+    """Weights of the parts of the loss."""
+
+    smooth_l1: Annotated[float, Field(ge=0)] = 1.0
+    #: Of 1 - PLCC over the batch.
+    correlation: Annotated[float, Field(ge=0)] = 0.5
+    #: Of the mixture's negative log-likelihood per dimension.
+    cluster_loss: Annotated[float, Field(ge=0)] = 0.1
+    #: Of the divergence between mean responsibilities and an equal share.
+    balance_loss: Annotated[float, Field(ge=0)] = 0.01
+
+    @model_validator(mode="after")
+    def _some_quality_loss(self) -> LossConfig:
+        if self.smooth_l1 == 0 and self.correlation == 0:
+            raise ValueError(
+                "training.loss: smooth_l1 and correlation are both 0, so nothing teaches the score"
+            )
+        return self
+
+
+class TrainingConfig(Section):
+    """The optimisation."""
+
+    epochs: Positive = 50
+    learning_rate: Annotated[float, Field(gt=0, le=10)] = 1e-3
+    weight_decay: Annotated[float, Field(ge=0)] = 1e-4
+    optimizer: Literal["adam", "adamw", "sgd"] = "adam"
+    scheduler: Literal["reduce_on_plateau", "cosine", "one_cycle", "none"] = "reduce_on_plateau"
+    #: Arguments of the scheduler: mode, factor, patience, min_lr | eta_min | pct_start, div_factor, final_div_factor.
+    scheduler_params: dict[str, float | int | str] = Field(default_factory=dict)
+    #: The backbone's learning rate relative to the head's; null: 0.1 with pretrained weights, else 1.
+    backbone_lr_multiplier: Annotated[float, Field(ge=0, le=10)] | None = None
+    #: Largest norm of the gradient; 0 leaves it as it is.
+    clip_gradient: Annotated[float, Field(ge=0)] = 1.0
+    loss: LossConfig = LossConfig()
+    #: Mirror half of the training pictures (quality does not change); a frozen backbone does without.
+    flip: bool = True
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    seed: Annotated[int, Field(ge=0)] = 0
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")] = "auto"
+
+    @model_validator(mode="after")
+    def _known_scheduler_params(self) -> TrainingConfig:
+        known = SCHEDULER_PARAMS[self.scheduler]
+        for key in self.scheduler_params:
+            if key not in known:
+                raise ValueError(
+                    f"training.scheduler_params: '{key}' is no setting of scheduler '{self.scheduler}'; "
+                    f"expected some of {sorted(known) or 'none'}"
+                )
+        return self
+
+
+SCHEDULER_PARAMS: dict[str, set[str]] = {
+    "reduce_on_plateau": {"mode", "factor", "patience", "min_lr", "threshold", "cooldown"},
+    "cosine": {"eta_min"},
+    "one_cycle": {"pct_start", "div_factor", "final_div_factor"},
+    "none": set(),
+}
+
+
+class TrackingConfig(Section):
+    """Where MLflow writes; null leaves MLflow's own defaults and environment variables in charge."""
+
+    enabled: bool = True
+    uri: str | None = None
+    experiment: str | None = None
+    system_metrics: bool = True
+    #: Log the trained model so that mlflow.pyfunc can load and serve it.
+    log_model: bool = True
+
+
+class ExperimentConfig(Section):
+    """One experiment, whole."""
+
+    experiment_name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
+    data: DataConfig = DataConfig()
+    model: ModelConfig = ModelConfig()
+    training: TrainingConfig = TrainingConfig()
+    tracking: TrackingConfig = TrackingConfig()
+
+    @model_validator(mode="after")
+    def _enough_pictures(self) -> ExperimentConfig:
+        if self.model.n_clusters > self.data.train_samples:
+            raise ValueError(
+                f"model.n_clusters: {self.model.n_clusters} clusters cannot be found in "
+                f"{self.data.train_samples} training pictures; lower it or raise data.train_samples"
+            )
+        return self
+
+    def to_dict(self) -> dict[str, Any]:
+        """Nested plain values, ready for JSON."""
+        return self.model_dump(mode="json")
+
+    def flat(self) -> dict[str, Any]:
+        """Every setting under its dotted name, such as {"model.n_clusters": 8}."""
+        return dict(_flatten(self.to_dict()))
+
+
+def _flatten(values: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    pairs: list[tuple[str, Any]] = []
+    for key, value in values.items():
+        pairs += _flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else [(prefix + key, value)]
+    return pairs

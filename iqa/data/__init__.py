@@ -1,0 +1,1 @@
+"""From a name in a config to pictures with scores, in batches on a device."""

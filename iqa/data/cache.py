@@ -1,0 +1,134 @@
+"""A folder of prepared files that is either whole or absent, whoever builds it and however that ends."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from iqa.files import no_room
+
+RECORD = "record.json"
+log = logging.getLogger(__name__)
+
+
+def cache_folder(cache_dir: str | None) -> Path:
+    """`cache_dir`, else $IQA_CACHE, else ~/.cache/iqa."""
+    return Path(cache_dir or os.environ.get("IQA_CACHE") or "~/.cache/iqa").expanduser()
+
+
+def recipe_key(recipe: dict[str, Any]) -> str:
+    """A short name that changes with anything in the recipe (JSON-able values)."""
+    return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:20]
+
+
+def open_or_build(
+    root: Path, name: str, recipe: dict[str, Any], build: Callable[[Path], None]
+) -> tuple[Path, str]:
+    """The folder `root/name`, built if it is absent or damaged, and the SHA-256 (hex) of its contents.
+
+    `build` fills an empty folder beside it, which is synced and renamed in one step. Of several processes
+    that want the same folder one builds it and the others wait for it.
+
+    Raises:
+        IqaError: no room on the disk, or no right to write there; nothing half-written stays behind.
+    """
+    folder = root / name
+    if (digest := verify(folder)) is not None:
+        return folder, digest
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        with FileLock(root / f".{name}.lock"):
+            # Another process may have finished it while this one waited.
+            if (digest := verify(folder)) is not None:
+                return folder, digest
+            if folder.exists():
+                log.warning("prepared data in %s is damaged and is built anew", folder)
+                shutil.rmtree(folder)
+            _remove_leftovers(root, name)
+            return folder, _build(root, name, recipe, build)
+    except OSError as error:
+        raise no_room(folder, error) from error
+
+
+def verify(folder: Path) -> str | None:
+    """SHA-256 (hex) of a folder's contents if its files are those of its record, else None."""
+    try:
+        files = json.loads((folder / RECORD).read_text(encoding="utf-8"))["files"]
+        for name, expected in files.items():
+            if _describe(folder / name) != expected:
+                return None
+        return _digest(files)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def _build(root: Path, name: str, recipe: dict[str, Any], build: Callable[[Path], None]) -> str:
+    temporary = Path(tempfile.mkdtemp(dir=root, prefix=f".{name}.", suffix=".tmp"))
+    try:
+        temporary.chmod(0o755)
+        build(temporary)
+        files = {path.name: _describe(path) for path in sorted(temporary.iterdir())}
+        record = json.dumps({"recipe": recipe, "files": files}, indent=2)
+        (temporary / RECORD).write_text(record, encoding="utf-8")
+        for path in (*temporary.iterdir(), temporary):
+            _sync(path)
+        temporary.rename(root / name)
+        _sync(root)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    return _digest(files)
+
+
+def _remove_leftovers(root: Path, name: str) -> None:
+    """Delete temporary folders of processes that died: those whose lock is free, or is the one held here."""
+    for leftover in root.glob(".*.tmp"):
+        owner = leftover.name.split(".")[1]
+        if owner == name:
+            shutil.rmtree(leftover, ignore_errors=True)
+            continue
+        try:
+            with FileLock(root / f".{owner}.lock", timeout=0):
+                shutil.rmtree(leftover, ignore_errors=True)
+        except Timeout:
+            continue
+
+
+def reserve(path: Path, size: int) -> None:
+    """Make a file of `size` bytes whose room on the disk is certain: a memory map that runs out of it kills.
+
+    Raises:
+        OSError: no room.
+    """
+    with path.open("wb") as file:
+        if size and hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(file.fileno(), 0, size)
+        else:
+            file.truncate(size)
+
+
+def _digest(files: dict[str, dict[str, Any]]) -> str:
+    parts = [(name, files[name]["sha256"]) for name in sorted(files)]
+    return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+
+def _describe(path: Path) -> dict[str, Any]:
+    with path.open("rb") as file:
+        return {"bytes": path.stat().st_size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

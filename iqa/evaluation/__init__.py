@@ -1,0 +1,1 @@
+"""What a trained model's predictions on the test split are worth: figures, numbers and a table."""

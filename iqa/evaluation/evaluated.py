@@ -1,0 +1,115 @@
+"""A model's answers on a split, beside the truth: what every figure and number of the report is made from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from iqa.data.distortions import KINDS, PRISTINE
+from iqa.errors import UserError
+
+#: What pictures of no listed distortion, such as real photographs with human scores, are counted as.
+NO_GROUP = "none"
+COLUMNS = ("image", "content", "split", "kind", "level", "score")
+#: Intervals drawn from fewer clean pictures than this are shown with a warning.
+FEW_CONTENTS = 10
+PSEUDO = "pseudo-MOS"
+PSEUDO_CAVEAT = (
+    "pseudo-MOS: human mean for this kind and level of distortion, not scores of this picture by people"
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluated:
+    """A trained model's answers on N pictures.
+
+    Attributes:
+        predicted: [N] predicted scores.
+        true: [N] scores, on the same scale, higher is better.
+        responsibilities: [N, K] share of each mixture component in each picture, or None without a mixture.
+        log_likelihood: [N] of each picture under the mixture, or None.
+        features: [N, D] what PCA and t-SNE are drawn from.
+        table: N rows with at least COLUMNS; `content` is the clean picture a picture was made from, `kind`
+            and `level` its distortion (missing where there is none).
+        thumbnail: row number -> [H, W, 3] uint8 picture.
+        score_name: what the scores are, as figures label them: "MOS" or "pseudo-MOS".
+
+    Raises:
+        UserError: the parts are not about the same number of pictures, or a column is missing.
+    """
+
+    predicted: NDArray[np.floating]
+    true: NDArray[np.floating]
+    responsibilities: NDArray[np.floating] | None
+    log_likelihood: NDArray[np.floating] | None
+    features: NDArray[np.floating]
+    table: pd.DataFrame
+    thumbnail: Callable[[int], NDArray[np.uint8]]
+    score_name: str
+
+    def __post_init__(self) -> None:
+        if missing := [name for name in COLUMNS if name not in self.table.columns]:
+            raise UserError("the table of pictures lacks columns", got=missing, expected=", ".join(COLUMNS))
+        parts = {
+            "predicted": self.predicted,
+            "true": self.true,
+            "responsibilities": self.responsibilities,
+            "log_likelihood": self.log_likelihood,
+            "features": self.features,
+            "table": self.table,
+        }
+        lengths = {name: len(part) for name, part in parts.items() if part is not None}
+        if len(set(lengths.values())) > 1:
+            raise UserError(
+                "predictions and pictures do not pair up", got=lengths, expected="one row per picture"
+            )
+
+    def __len__(self) -> int:
+        return len(self.predicted)
+
+    @property
+    def caveat(self) -> str | None:
+        """What has to be said beside these scores wherever they are shown, or None for people's own."""
+        return PSEUDO_CAVEAT if self.score_name == PSEUDO else None
+
+    @cached_property
+    def n_contents(self) -> int:
+        """How many different clean pictures these were made from."""
+        return int(self.table["content"].astype(str).nunique())
+
+    @property
+    def error(self) -> NDArray[np.floating]:
+        """[N] predicted minus true score."""
+        return np.asarray(self.predicted, dtype=np.float64) - np.asarray(self.true, dtype=np.float64)
+
+    @property
+    def n_clusters(self) -> int:
+        """Components of the mixture; 0 without one."""
+        return 0 if self.responsibilities is None else self.responsibilities.shape[1]
+
+    @cached_property
+    def clusters(self) -> NDArray[np.intp] | None:
+        """[N] the component with the largest responsibility for each picture, or None without a mixture."""
+        return None if self.responsibilities is None else np.argmax(self.responsibilities, axis=1)
+
+    @cached_property
+    def kinds(self) -> list[str]:
+        """[N] kind of distortion of each picture; NO_GROUP where the table names none."""
+        return [NO_GROUP if pd.isna(kind) or kind == "" else str(kind) for kind in self.table["kind"]]
+
+    @cached_property
+    def groups(self) -> list[str]:
+        """[N] family of distortion: blur, noise, ..., or the kind itself where it belongs to none."""
+        return [KINDS[kind].group if kind in KINDS else kind for kind in self.kinds]
+
+
+def order(names: list[str]) -> list[str]:
+    """The distinct names: untouched first, then distortions and their groups as KADID-10k lists them."""
+    known = [PRISTINE, *KINDS, *(kind.group for kind in KINDS.values())]
+    present = set(names)
+    return [name for name in dict.fromkeys(known) if name in present] + sorted(present - set(known))

@@ -1,0 +1,162 @@
+"""The look that all figures share: sizes, fonts, colours that colour-blind readers can tell apart."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import wraps
+from pathlib import Path
+from typing import Any, ParamSpec
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.collections import PathCollection
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.legend import Legend
+
+from iqa.data.distortions import KINDS, PRISTINE
+from iqa.evaluation.evaluated import NO_GROUP, order
+from iqa.files import atomic_write
+
+__all__ = [
+    "Category",
+    "Figure",
+    "cluster_categories",
+    "group_categories",
+    "new_figure",
+    "outside_legend",
+    "pretty",
+    "save",
+    "solid",
+    "styled",
+]
+
+P = ParamSpec("P")
+
+DPI = 200
+RED = "#c1121f"
+GREY = "#6c757d"
+INK = "#22272e"
+SCORE_COLOURS = "cividis"
+#: Okabe and Ito's palette (Color Universal Design, 2008), its yellow darkened to be seen on white.
+PALETTE = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#b8a400", "#4d4d4d")
+#: A marker for every round of the palette, so that 32 clusters still differ.
+MARKERS = ("o", "s", "^", "D")
+
+_STYLE: dict[Any, Any] = {
+    "font.family": "DejaVu Sans",
+    "font.size": 9,
+    "axes.titlesize": 10,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.labelsize": 9,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": "#8d96a0",
+    "axes.linewidth": 0.8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "axes.grid": True,
+    "grid.color": "#e6e9ed",
+    "grid.linewidth": 0.6,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "text.color": INK,
+    "legend.fontsize": 8,
+    "legend.frameon": False,
+    "lines.linewidth": 1.6,
+    "savefig.facecolor": "white",
+}
+
+
+@dataclass(frozen=True)
+class Category:
+    """One cluster or one group of distortions: which rows it holds and how it is drawn."""
+
+    name: str
+    rows: list[int]
+    colour: str
+    marker: str = "o"
+
+
+def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
+    """Draw in this style and leave matplotlib's settings as they were."""
+
+    @wraps(draw)
+    def with_style(*args: P.args, **kwargs: P.kwargs) -> Figure:
+        with mpl.rc_context(_STYLE):
+            return draw(*args, **kwargs)
+
+    return with_style
+
+
+def new_figure(width: float, height: float, title: str, caveat: str | None) -> Figure:
+    """A figure of `width` x `height` inches; one that pyplot does not know, so nothing has to be closed."""
+    layout = ConstrainedLayoutEngine(w_pad=0.09, h_pad=0.09, wspace=0.03, hspace=0.03)
+    figure = Figure(figsize=(width, height), dpi=DPI, layout=layout)
+    figure.suptitle(title, fontsize=12, fontweight="bold", x=0.012, ha="left")
+    if caveat:
+        figure.supxlabel(caveat, fontsize=7, color=GREY, x=0.012, ha="left", style="italic")
+    return figure
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write `figure` as PNG, whole or not at all."""
+    with mpl.rc_context(_STYLE):
+        atomic_write(path, lambda file: figure.savefig(file, format="png", dpi=DPI))
+
+
+def cluster_categories(clusters: Sequence[int], n_clusters: int) -> list[Category]:
+    """One category per mixture component, empty ones included."""
+    rows: list[list[int]] = [[] for _ in range(n_clusters)]
+    for row, cluster in enumerate(clusters):
+        rows[cluster].append(row)
+    return [
+        Category(str(k), rows[k], PALETTE[k % len(PALETTE)], MARKERS[k // len(PALETTE) % len(MARKERS)])
+        for k in range(n_clusters)
+    ]
+
+
+def group_categories(groups: Sequence[str]) -> list[Category]:
+    """One category per group of distortions that occurs, always in the same colour."""
+    names = order(list(groups))
+    known = list(dict.fromkeys(kind.group for kind in KINDS.values()))
+    colours = {name: PALETTE[index] for index, name in enumerate((*known, PRISTINE))}
+    rows: dict[str, list[int]] = {name: [] for name in names}
+    for row, group in enumerate(groups):
+        rows[group].append(row)
+    return [Category(pretty(name), rows[name], colours.get(name, PALETTE[0])) for name in names]
+
+
+def pretty(name: str) -> str:
+    """A kind or group of distortion as a reader would write it."""
+    if name == NO_GROUP:
+        return "all pictures"
+    return name.replace("sharpness_contrast", "sharpness/contrast").replace("_", " ")
+
+
+def outside_legend(axes: Axes, title: str, entries: int) -> None:
+    """A legend to the right of `axes`, in columns where it is long."""
+    legend = axes.legend(
+        title=title,
+        loc="upper left",
+        bbox_to_anchor=(1.01, 1.02),
+        borderaxespad=0,
+        ncols=1 + (entries - 1) // 16,
+        handletextpad=0.3,
+        columnspacing=0.8,
+        alignment="left",
+        title_fontproperties={"weight": "bold", "size": 8},
+    )
+    solid(legend)
+
+
+def solid(legend: Legend) -> None:
+    """Points of a legend large and strong enough to name their colour, whatever those of the plot."""
+    for handle in legend.legend_handles:
+        if isinstance(handle, PathCollection):
+            handle.set_alpha(1)
+            handle.set_sizes([36])

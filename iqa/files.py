@@ -1,0 +1,86 @@
+"""Files that are either whole or absent: written beside their place, then swapped in."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from iqa.errors import IqaError, UserError
+
+
+def atomic_write(path: Path, write: Callable[[BinaryIO], object]) -> None:
+    """Let `write` fill a temporary file beside `path`, then replace `path` by it in one step.
+
+    A crash, a kill or a full disk at any instant leaves the old file as it was.
+
+    Raises:
+        IqaError: no room, or no right to write there.
+    """
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    except OSError as error:
+        raise no_room(path, error) from error
+    try:
+        with os.fdopen(handle, "wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, path)
+    except BaseException as error:
+        Path(temporary).unlink(missing_ok=True)
+        if full := _disk_failure(error):
+            raise no_room(path, full) from error
+        raise
+
+
+def no_room(path: Path, error: OSError) -> IqaError:
+    """The message for a disk that refuses: full, over quota, read-only or closed to this user."""
+    return IqaError(
+        f"cannot write {path}",
+        got=error.strerror or str(error),
+        expected="a writable place with free space",
+        fix=f"free space or change rights on {path.parent}; what was there before is untouched",
+    )
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write `value` as indented JSON, whole or not at all; NaN is refused because JSON has none."""
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    atomic_write(path, lambda file: file.write(text.encode()))
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        UserError: the file is missing or is not JSON.
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UserError(f"{path} does not exist") from error
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read as JSON", got=error) from error
+
+
+def _umask() -> int:
+    current = os.umask(0)
+    os.umask(current)
+    return current
+
+
+def _disk_failure(error: BaseException) -> OSError | None:
+    """The refusal of the disk behind `error`; torch reports a failed write as a RuntimeError."""
+    if isinstance(error, OSError):
+        return error
+    if isinstance(error, RuntimeError) and "write" in str(error).lower():
+        return OSError(errno.ENOSPC, f"No space left on device ({error})")
+    return None

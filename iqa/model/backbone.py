@@ -1,0 +1,215 @@
+"""A timm model as a feature extractor: pooled statistics of its feature maps, one row per picture."""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+from typing import Any, Literal
+
+import timm
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from iqa.errors import UserError, nearest
+from iqa.model.weights import load_pretrained
+
+_SMALLEST_SIDE = 64  # at 32 px the last map of a stride-32 network is a single position, without any spread
+_VARIANCE_EPSILON = 1e-6  # keeps the gradient of the standard deviation finite on a flat map
+
+
+class Backbone(nn.Module):
+    """uint8 pictures [B, 3, H, W] -> float32 features [B, num_features].
+
+    Each chosen feature map is pooled to its spatial mean and, with pooling "mean_std", standard deviation per
+    channel; all are concatenated, early stages first. Quality shows in early stages as much as in late ones,
+    and in the spread as much as in the mean.
+
+    Args:
+        name: any timm model whose feature maps can be read (`forward_intermediates`).
+        pretrained: load pretrained weights (`iqa.model.weights`); False keeps timm's random ones.
+        weights: local weights file, used if `pretrained`.
+        stages: "all" feature maps, or the "last" one only.
+        pooling: "mean" or "mean_std".
+        image_size: side in pixels to which pictures are resized (square).
+
+    Attributes:
+        num_features: length of a feature row.
+        mean, std: this backbone's own normalisation of pictures in 0-1, [1, 3, 1, 1]; part of the state dict.
+        native_size: side in pixels that it was pretrained at.
+        weights_source: where its weights came from.
+
+    Raises:
+        UserError: unknown or unusable name, impossible size, no weights.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        pretrained: bool,
+        weights: str | None = None,
+        stages: Literal["all", "last"] = "all",
+        pooling: Literal["mean", "mean_std"] = "mean_std",
+        image_size: int,
+    ) -> None:
+        super().__init__()
+        config = pretrained_config(name)
+        self.name = name
+        self.image_size = image_size
+        self.native_size = native_size(name)
+        self.pooling = pooling
+        self.stages = stages
+        self.net: Any = _create(name)
+        self.weights_source = load_pretrained(self.net, name, weights) if pretrained else "random weights"
+        self._set_input_size()
+        self.register_buffer("mean", torch.tensor(config["mean"]).view(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor(config["std"]).view(1, 3, 1, 1))
+        self._arguments = _intermediates(self.net, stages)
+        self._drop_last_stage = False
+        self.num_features = self._probe()
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Features of pictures.
+
+        Args:
+            images: uint8 [B, 3, H, W].
+
+        Returns:
+            float32 [B, num_features], also under autocast.
+        """
+        maps = self._maps(self.prepare(images))
+        with torch.autocast(images.device.type, enabled=False):
+            return torch.cat([pooled for each in maps for pooled in self._pool(each)], dim=1)
+
+    def prepare(self, images: Tensor) -> Tensor:
+        """Resize uint8 [B, 3, H, W] to the input size (bicubic, antialiased) and normalise, on its device."""
+        pixels = images.float()
+        size = (self.image_size, self.image_size)
+        if pixels.shape[-2:] != size:
+            pixels = F.interpolate(pixels, size=size, mode="bicubic", antialias=True).clamp(0, 255)
+        return (pixels / 255 - self.mean) / self.std
+
+    def no_weight_decay(self) -> set[str]:
+        """Names of parameters that timm exempts from weight decay (position embeddings and the like)."""
+        exempt: set[str] = getattr(self.net, "no_weight_decay", set)()
+        return {f"net.{name}" for name in exempt}
+
+    def _maps(self, pixels: Tensor) -> list[Tensor]:
+        """Feature maps [B, C, H, W], the final one last."""
+        final, stages = self.net.forward_intermediates(pixels, **self._arguments)
+        final = self._channels_first(final)
+        if self.stages == "last":
+            return [final]
+        return [*(stages[:-1] if self._drop_last_stage else stages), final]
+
+    def _channels_first(self, final: Tensor) -> Tensor:
+        """The final map as [B, C, H, W] or [B, C, positions], without class and register tokens."""
+        if final.ndim == 3:  # [B, tokens, C]
+            return final[:, getattr(self.net, "num_prefix_tokens", 0) :].transpose(1, 2)
+        if getattr(self.net, "output_fmt", "NCHW") == "NHWC":
+            return final.permute(0, 3, 1, 2)
+        return final
+
+    def _pool(self, feature_map: Tensor) -> list[Tensor]:
+        """[B, C, ...] -> mean [B, C] and standard deviation [B, C] over positions, in float32."""
+        positions = tuple(range(2, feature_map.ndim))
+        if self.pooling == "mean":
+            return [feature_map.float().mean(dim=positions)]
+        variance, mean = torch.var_mean(feature_map.float(), dim=positions, correction=0)
+        return [mean, torch.sqrt(variance + _VARIANCE_EPSILON)]
+
+    def _set_input_size(self) -> None:
+        """Transformers are built for one input size; resample their position embeddings for another."""
+        if not hasattr(self.net, "set_input_size") or self.image_size == self.native_size:
+            return
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter(
+                    "ignore", UserWarning
+                )  # timm's own resampling uses indexing torch retires
+                self.net.set_input_size(img_size=(self.image_size, self.image_size))
+        except (AssertionError, RuntimeError, ValueError, ZeroDivisionError) as error:
+            raise self._wrong_size(error) from error
+
+    @torch.no_grad()
+    def _probe(self) -> int:
+        """Run one black picture: fixes which maps are pooled, and counts the features."""
+        training = self.net.training
+        self.net.eval()
+        blank = torch.zeros(1, 3, self.image_size, self.image_size)
+        try:
+            final, stages = self.net.forward_intermediates(blank, **self._arguments)
+            # The last stage is the final map or what its last normalisation was fed: one of them is enough.
+            channels = self._channels_first(final).shape[1]
+            self._drop_last_stage = bool(stages) and stages[-1].shape[1] == channels
+            features = int(self(blank.to(torch.uint8)).shape[1])
+        except (AssertionError, RuntimeError, ValueError) as error:
+            raise self._wrong_size(error) from error
+        self.net.train(training)
+        return features
+
+    def _wrong_size(self, error: Exception) -> UserError:
+        return UserError(
+            f"backbone '{self.name}' does not take pictures of {self.image_size} px",
+            got=str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__,
+            fix=f"set data.image_size, for instance to {self.native_size}",
+        )
+
+
+def default_image_size(name: str, picture_size: int) -> int:
+    """A sensible input side in pixels: a transformer's own, else the picture's from 64 to the native one."""
+    native = native_size(name)
+    if pretrained_config(name).get("fixed_input_size"):
+        return native
+    return min(max(_SMALLEST_SIDE, picture_size), native)
+
+
+def native_size(name: str) -> int:
+    """Side in pixels of the pictures that the backbone was pretrained on."""
+    return int(pretrained_config(name)["input_size"][-1])
+
+
+def pretrained_config(name: str) -> dict[str, Any]:
+    """timm's facts about a backbone: input_size, mean, std, fixed_input_size, classifier.
+
+    Raises:
+        UserError: timm knows no such model.
+    """
+    config = timm.get_pretrained_cfg(name) if timm.is_model(name) else None
+    if config is None:
+        raise UserError(
+            f"unknown backbone '{name}'",
+            expected="the name of a timm model, such as resnet18",
+            fix=nearest(name, timm.list_models()) or "timm.list_models() lists them",
+        )
+    facts: dict[str, Any] = config.to_dict()
+    return facts
+
+
+def _create(name: str) -> nn.Module:
+    net = timm.create_model(name, pretrained=False, num_classes=0)
+    if not hasattr(net, "forward_intermediates"):
+        raise UserError(
+            f"backbone '{name}' does not show its feature maps",
+            expected="a timm model with forward_intermediates",
+            fix="use for instance resnet18, efficientnet_b0, vit_small_patch16_224 or tf_efficientnet_lite0",
+        )
+    return net
+
+
+def _intermediates(net: Any, stages: Literal["all", "last"]) -> dict[str, Any]:
+    """Arguments of forward_intermediates that pick the feature maps."""
+    accepted = inspect.signature(net.forward_intermediates).parameters
+    if stages == "last":
+        return {"indices": 1}
+    if "extra_blocks" in accepted:  # EfficientNet and MobileNet: every block, not only one per stride
+        return {"indices": list(range(1, len(net.blocks) + 1)), "extra_blocks": True}
+    reductions = [info["reduction"] for info in net.feature_info]
+    depth = len(reductions)
+    if depth >= 8 and len(set(reductions)) == 1:  # a plain transformer: quarters of its depth
+        return {"indices": [depth * quarter // 4 - 1 for quarter in (1, 2, 3, 4)]}
+    return {"indices": None}

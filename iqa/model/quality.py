@@ -1,0 +1,194 @@
+"""The quality model: backbone, mixture and head put together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from iqa.config import MixtureConfig, ModelConfig
+from iqa.errors import UserError
+from iqa.model.backbone import Backbone
+from iqa.model.head import QualityHead
+from iqa.model.mixture import EmFit, GaussianMixture
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the model says of B pictures."""
+
+    #: Quality, float32 [B]; near 0-1, higher is better.
+    score: Tensor
+    #: The features as the head sees them [B, feature_dim].
+    embedding: Tensor
+    #: The point that the mixture sees, float32 [B, d]; None without a mixture, as all below.
+    z: Tensor | None = None
+    #: log P(cluster | picture) [B, K].
+    log_responsibilities: Tensor | None = None
+    #: How usual the picture is among the training pictures, in nats [B].
+    log_likelihood: Tensor | None = None
+
+
+class QualityModel(nn.Module):
+    """uint8 pictures [B, 3, H, W] -> `Prediction`.
+
+    Until EM has started the mixture, the head sees zeros in its place.
+
+    Args:
+        backbone: pooled features of pictures.
+        head: embedding, projection and score.
+        mixture: over the head's projection; None for the control without one.
+        freeze_backbone: keep the backbone's weights and running statistics as they are.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        head: QualityHead,
+        mixture: GaussianMixture | None,
+        *,
+        freeze_backbone: bool = False,
+    ) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.head = head
+        self.mixture = mixture
+        self.freeze_backbone = freeze_backbone
+        self.backbone.requires_grad_(not freeze_backbone)
+        self.train(self.training)
+
+    @classmethod
+    def from_config(
+        cls, model: ModelConfig, image_size: int, *, load_weights: bool = True, score_mean: float = 0.5
+    ) -> QualityModel:
+        """Build the model that a configuration describes.
+
+        Args:
+            model: the section "model".
+            image_size: side in pixels that the backbone sees.
+            load_weights: False leaves pretrained weights out, for a state dict that is loaded next.
+            score_mean: score that the untrained model starts at.
+
+        Raises:
+            UserError: unknown backbone, impossible size, no weights.
+        """
+        backbone = Backbone(
+            model.backbone,
+            pretrained=model.pretrained and load_weights,
+            weights=model.weights,
+            stages=model.stages,
+            pooling=model.pooling,
+            image_size=image_size,
+        )
+        settings = model.mixture
+        mixture = None
+        if model.n_clusters:
+            mixture = GaussianMixture(
+                model.n_clusters,
+                settings.dim,
+                covariance=settings.covariance,
+                min_variance=settings.min_variance,
+                reseed_below=settings.reseed_below,
+            )
+        head = QualityHead(
+            backbone.num_features,
+            feature_dim=model.feature_dim,
+            hidden_dim=model.hidden_dim,
+            dropout=model.dropout,
+            projection_dim=settings.dim if mixture else 0,
+            encoding_size=mixture.encoding_size if mixture else 0,
+            score_mean=score_mean,
+        )
+        return cls(backbone, head, mixture, freeze_backbone=model.freeze_backbone)
+
+    def forward(self, images: Tensor) -> Prediction:
+        """Predict from pictures, uint8 [B, 3, H, W]."""
+        return self.from_features(self.features(images))
+
+    def features(self, images: Tensor) -> Tensor:
+        """The backbone's pooled features [B, D]; without gradient if it is frozen, so they can be kept."""
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.freeze_backbone):
+            features: Tensor = self.backbone(images)
+            return features
+
+    def from_features(self, features: Tensor) -> Prediction:
+        """Predict from what `features` returned [B, D]."""
+        embedding = self.head.embed(features)
+        z = self.head.project(embedding)
+        if self.mixture is None or z is None:
+            return Prediction(self.head.score(embedding), embedding)
+        output = self.mixture(z)
+        encoding = output.encoding
+        encoding = torch.where(self.mixture.fitted, encoding, torch.zeros_like(encoding))
+        score = self.head.score(embedding, encoding)
+        return Prediction(score, embedding, z, output.log_responsibilities, output.log_likelihood)
+
+    def start_mixture(self, embeddings: Tensor, settings: MixtureConfig, *, seed: int = 0) -> EmFit:
+        """Start the mixture by EM over the training pictures' embeddings [N, feature_dim].
+
+        The projection's running statistics are first set to those of all these pictures: batches seen so far
+        gave them only roughly, and EM would fit points of another scale than training shows it next.
+
+        Raises:
+            UserError: more clusters than pictures, or there is no mixture.
+            IqaError: EM failed.
+        """
+        if self.mixture is None or self.head.projection is None:
+            raise UserError("this model has no mixture to start", fix="set model.n_clusters above 0")
+        z = self.head.projection.calibrate(embeddings)
+        return self.mixture.fit_em(
+            z,
+            seed=seed,
+            n_init=settings.n_init,
+            reg_covar=settings.reg_covar,
+            max_iter=settings.max_iter,
+        )
+
+    def train(self, mode: bool = True) -> QualityModel:
+        """Switch to training; a frozen backbone stays in evaluation, its batch statistics as they are."""
+        super().train(mode)
+        if self.freeze_backbone:
+            self.backbone.eval()
+        return self
+
+    def parameter_groups(
+        self, learning_rate: float, weight_decay: float, backbone_lr_multiplier: float = 1.0
+    ) -> list[dict[str, Any]]:
+        """Groups for an optimiser: the backbone at its own learning rate; no weight decay on biases, norms,
+        position embeddings and the mixture. Each has "name", "params", "lr", "weight_decay"; none is empty.
+        """
+        exempt = self.backbone.no_weight_decay()
+        backbone = list(self.backbone.named_parameters())
+        head = list(self.head.named_parameters())
+        mixture = list(self.mixture.parameters()) if self.mixture else []
+        backbone_rate = learning_rate * backbone_lr_multiplier
+        groups = [
+            ("backbone", backbone_rate, weight_decay, _decayed(backbone, exempt, True)),
+            ("backbone_no_decay", backbone_rate, 0.0, _decayed(backbone, exempt, False)),
+            ("head", learning_rate, weight_decay, _decayed(head, set(), True)),
+            ("head_no_decay", learning_rate, 0.0, _decayed(head, set(), False)),
+            ("mixture", learning_rate, 0.0, mixture),
+        ]
+        return [
+            {"name": name, "params": parameters, "lr": rate, "weight_decay": decay}
+            for name, rate, decay, parameters in groups
+            if parameters
+        ]
+
+    def parameter_count(self) -> int:
+        """Number of parameters, frozen ones included."""
+        return sum(parameter.numel() for parameter in self.parameters())
+
+
+def _decayed(
+    named: Iterable[tuple[str, nn.Parameter]], exempt: set[str], decayed: bool
+) -> list[nn.Parameter]:
+    """The trainable parameters that take weight decay, or the others: vectors, and names in `exempt`."""
+    return [
+        parameter
+        for name, parameter in named
+        if parameter.requires_grad and (parameter.ndim > 1 and name not in exempt) == decayed
+    ]

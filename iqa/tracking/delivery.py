@@ -1,0 +1,191 @@
+"""What goes to MLflow, one JSON-able delivery at a time, and how each is handed over.
+
+A delivery is {"what": ..., "run": run id, ...}. Being plain values it can wait in a file until the server is
+back. Handing the same delivery over twice leaves the same run (but for a second copy of a picture).
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from iqa.errors import UserError
+from iqa.tracking.endings import bury_dead_runs
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+Delivery = dict[str, Any]
+
+#: The file of an experiment folder that holds what is undelivered, one delivery a line.
+PENDING = "tracking_pending.jsonl"
+
+#: Limits of MLflow: characters of a parameter, of a tag; entries of one batch.
+PARAM_LENGTH, TAG_LENGTH = 6000, 8000
+#: Such as bold-crab-123.
+RANDOM_NAME = r"[a-z]+-[a-z]+-\d{1,4}"
+PARAMS_PER_BATCH, METRICS_PER_BATCH = 100, 1000
+
+
+def create_run(client: MlflowClient, delivery: Delivery) -> str:
+    """Open a run in the wanted experiment (made if missing) and return its id."""
+    from mlflow.tracking.context.registry import resolve_tags
+
+    run = client.create_run(
+        experiment_id(client, delivery["experiment"]),
+        start_time=delivery["start_time"],
+        tags=resolve_tags(texts(delivery["tags"])),
+        run_name=delivery["name"],
+    )
+    return str(run.info.run_id)
+
+
+def experiment_id(client: MlflowClient, wanted: dict[str, str]) -> str:
+    """The id of {"id": ...} or {"name": ...}.
+
+    Raises:
+        UserError: the experiment was deleted.
+    """
+    from mlflow.exceptions import MlflowException
+
+    if "id" in wanted:
+        return wanted["id"]
+    found = client.get_experiment_by_name(wanted["name"])
+    if found is None:
+        try:
+            return str(client.create_experiment(wanted["name"]))
+        except MlflowException:
+            found = client.get_experiment_by_name(wanted["name"])  # another process was quicker
+    if found is None or found.lifecycle_stage == "deleted":
+        raise UserError(
+            f"the MLflow experiment '{wanted['name']}' cannot be used",
+            got="it was deleted" if found else "it cannot be created",
+            fix=f"mlflow experiments restore --experiment-id {found.experiment_id}, or another name"
+            if found
+            else None,
+        )
+    return str(found.experiment_id)
+
+
+def reopen_run(client: MlflowClient, delivery: Delivery) -> None:
+    """Set a run going again; one that `mlflow run` gave a random name gets ours."""
+    run = client.get_run(delivery["run"])
+    if run.info.lifecycle_stage == "deleted":
+        raise UserError(f"the run {delivery['run']} was deleted")
+    unnamed = re.fullmatch(RANDOM_NAME, run.info.run_name or "")
+    client.update_run(delivery["run"], status="RUNNING", name=delivery["name"] if unnamed else None)
+    send_tags(client, delivery)
+
+
+def send_tags(client: MlflowClient, delivery: Delivery) -> None:
+    from mlflow.entities import RunTag
+
+    tags = [RunTag(key, value) for key, value in texts(delivery["tags"]).items()]
+    if tags:
+        client.log_batch(delivery["run"], tags=tags)
+
+
+def send_params(client: MlflowClient, delivery: Delivery) -> None:
+    """Log settings. MLflow never changes one: what a resumed run sets anew becomes a tag `param.<name>`."""
+    from mlflow.entities import Param
+
+    known = client.get_run(delivery["run"]).data.params
+    values = {key: str(value)[:PARAM_LENGTH] for key, value in delivery["params"].items()}
+    new = [Param(key, value) for key, value in values.items() if key not in known]
+    for start in range(0, len(new), PARAMS_PER_BATCH):
+        client.log_batch(delivery["run"], params=new[start : start + PARAMS_PER_BATCH])
+    changed = {f"param.{key}": value for key, value in values.items() if known.get(key, value) != value}
+    send_tags(client, {"run": delivery["run"], "tags": changed})
+
+
+def send_metrics(client: MlflowClient, delivery: Delivery) -> None:
+    """Log [name, value, time in ms, step] entries."""
+    from mlflow.entities import Metric
+
+    metrics = [Metric(*entry) for entry in delivery["metrics"]]
+    for start in range(0, len(metrics), METRICS_PER_BATCH):
+        client.log_batch(delivery["run"], metrics=metrics[start : start + METRICS_PER_BATCH])
+
+
+def send_text(client: MlflowClient, delivery: Delivery) -> None:
+    client.log_text(delivery["run"], delivery["text"], delivery["file"])
+
+
+def send_files(client: MlflowClient, delivery: Delivery) -> None:
+    """Log a file, or what is in a folder but for hidden files and our own bookkeeping."""
+    path, place = Path(delivery["path"]), delivery["artifact_path"]
+    if not path.exists():
+        raise FileNotFoundError(f"{path} is gone")
+    for entry in sorted(path.iterdir()) if path.is_dir() else [path]:
+        if entry.name == PENDING or entry.name.startswith("."):
+            continue
+        if entry.is_dir():
+            client.log_artifacts(
+                delivery["run"], str(entry), f"{place}/{entry.name}" if place else entry.name
+            )
+        else:
+            client.log_artifact(delivery["run"], str(entry), place)
+
+
+def send_picture(client: MlflowClient, delivery: Delivery) -> None:
+    """Log a PNG twice: as a file to download, and as an image that the UI compares across runs."""
+    from PIL import Image
+
+    send_files(client, delivery)
+    with Image.open(delivery["path"]) as picture:
+        client.log_image(
+            delivery["run"],
+            picture.convert("RGB"),
+            key=delivery["key"],
+            step=0,
+            timestamp=delivery["time"],
+            synchronous=True,
+        )
+
+
+def send_dataset(client: MlflowClient, delivery: Delivery) -> None:
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    used_for = InputTag("mlflow.data.context", delivery["context"])
+    client.log_inputs(delivery["run"], datasets=[DatasetInput(Dataset(**delivery["dataset"]), [used_for])])
+
+
+def send_model(client: MlflowClient, delivery: Delivery) -> None:
+    from iqa.tracking.serving import log_served_model
+
+    log_served_model(client, delivery["run"], Path(delivery["path"]))
+
+
+def end_run(client: MlflowClient, delivery: Delivery) -> None:
+    client.set_terminated(delivery["run"], status=delivery["status"], end_time=delivery["time"])
+
+
+def bury(client: MlflowClient, delivery: Delivery) -> None:
+    bury_dead_runs(client, delivery["run"])
+
+
+SENDERS: dict[str, Callable[[MlflowClient, Delivery], None]] = {
+    "reopen": reopen_run,
+    "tags": send_tags,
+    "params": send_params,
+    "metrics": send_metrics,
+    "text": send_text,
+    "files": send_files,
+    "picture": send_picture,
+    "dataset": send_dataset,
+    "model": send_model,
+    "end": end_run,
+    "bury": bury,
+}
+
+
+def texts(tags: dict[str, Any]) -> dict[str, str]:
+    return {key: str(value)[:TAG_LENGTH] for key, value in tags.items() if value is not None}
+
+
+def now() -> int:
+    """Milliseconds since 1970, as MLflow counts."""
+    return int(time.time() * 1000)

@@ -1,0 +1,253 @@
+"""Hands deliveries to MLflow from a thread of its own, and keeps on disk what cannot be delivered."""
+
+from __future__ import annotations
+
+import json
+import queue
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from iqa.files import atomic_write
+from iqa.tracking.delivery import PENDING, SENDERS, Delivery, create_run
+from iqa.tracking.notes import read_run_note, write_run_note
+from iqa.tracking.store import Verdict, check_uri, connect, judge, public_uri, reachable
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+#: Run ids of runs that no server has seen yet begin so.
+UNBORN = "pending-"
+RETRY_SECONDS = 30.0
+
+
+class Outbox:
+    """Deliveries in order, without the sender ever waiting for the server.
+
+    Args:
+        uri: tracking URI.
+        directory: experiment folder, whose tracking_pending.jsonl holds what is undelivered; None: memory.
+    """
+
+    def __init__(self, uri: str, directory: Path | None) -> None:
+        self.uri = uri
+        self._directory = Path(directory).resolve() if directory else None
+        self._kept: list[Delivery] = self._read_pending()
+        self._aliases: dict[str, str] = {}
+        self._client: MlflowClient | None = None
+        self._next_try = 0.0
+        self._warned: set[str] = set()
+        self._hurry = False
+        self._queue: queue.Queue[Delivery | None] = queue.Queue()
+        self._thread = threading.Thread(target=self._work, name="tracking", daemon=True)
+
+    @property
+    def down(self) -> bool:
+        """Whether the server failed to answer at the last attempt."""
+        return self._next_try > 0
+
+    def connect(self) -> None:
+        """Reach the server and send what waited from before, while the caller waits (seconds at most).
+
+        Raises:
+            UserError: the tracking URI cannot be used.
+        """
+        check_uri(self.uri)
+        if not reachable(self.uri):
+            self._lost()
+            return
+        self.client()
+        self._resend()
+
+    def open(self, opening: Delivery) -> Verdict | None:
+        """Send `opening` while the caller waits, then start the thread that sends the rest.
+
+        Returns:
+            None if delivered; "unreachable" or "later" if kept; "refused" if the server will never take it.
+        """
+        verdict = "unreachable" if self.down else self._attempt(opening)
+        if verdict in ("unreachable", "later"):
+            self._keep(opening)
+        if verdict != "refused":
+            self._thread.start()
+        return verdict
+
+    def put(self, delivery: Delivery) -> None:
+        self._queue.put(delivery)
+
+    def run_id(self, run: str) -> str:
+        """The server's id of `run`, where it has one by now."""
+        if run.startswith(UNBORN) and run not in self._aliases:
+            self._aliases |= read_run_note(self._directory).get("aliases", {})
+        return self._aliases.get(run, run)
+
+    def client(self) -> MlflowClient:
+        if self._client is None:
+            self._client = connect(self.uri)
+        return self._client
+
+    def close(self) -> None:
+        """Deliver what is left. A second Ctrl-C gives up waiting and keeps the rest on disk."""
+        self._queue.put(None)
+        try:
+            self._thread.join()
+        except KeyboardInterrupt:
+            self._hurry = True
+            self._thread.join(timeout=5)
+        if self._kept and self._directory:
+            warn(
+                f"{len(self._kept)} deliveries to MLflow wait in {self._directory / PENDING}; they are sent "
+                "when this experiment is resumed or evaluated"
+            )
+        elif self._kept:
+            warn(f"{len(self._kept)} deliveries to MLflow are lost")
+
+    def _work(self) -> None:
+        waiting: list[Delivery | None] = []
+        while None not in waiting:
+            waiting = [self._queue.get()]
+            while not self._queue.empty():
+                waiting.append(self._queue.get())
+            for delivery in merge_metrics([item for item in waiting if item]):
+                self._pass_on(delivery)
+        if self._kept and not self._hurry:
+            self._resend()
+
+    def _pass_on(self, delivery: Delivery) -> None:
+        waits = self.down or self._hurry
+        if waits or self._attempt(delivery) in ("unreachable", "later"):
+            self._keep(delivery)
+        if waits and not self._hurry and time.monotonic() >= self._next_try:
+            self._resend()
+
+    def _attempt(self, delivery: Delivery) -> Verdict | None:
+        """Send; None if delivered, else what to do with it."""
+        try:
+            self._send(delivery)
+        except Exception as error:
+            verdict = judge(error)
+            if verdict == "unreachable":
+                self._lost(error)
+            elif verdict == "later" or delivery["what"] != "reopen":
+                self._warn_once(f"MLflow took no {delivery['what']}: {first_line(error)}")
+            return verdict
+        return None
+
+    def _send(self, delivery: Delivery) -> None:
+        client = self.client()
+        run = self.run_id(delivery["run"])
+        if delivery["what"] == "create":
+            if run == delivery["run"]:
+                self._remember(run, create_run(client, delivery))
+            return
+        if run.startswith(UNBORN):
+            raise RuntimeError(f"its run {run} could not be opened yet")
+        resolved = delivery | {"run": run}
+        if "tags" in delivery:
+            resolved["tags"] = {
+                key: self.run_id(value) if key == "mlflow.parentRunId" else value
+                for key, value in delivery["tags"].items()
+            }
+        if "path" in delivery and self._directory:
+            resolved["path"] = str(self._directory / delivery["path"])
+        SENDERS[delivery["what"]](client, resolved)
+
+    def _remember(self, run: str, run_id: str) -> None:
+        """Link the name a run had before its birth to the server's id, for this process and later ones."""
+        self._aliases[run] = run_id
+        note = read_run_note(self._directory)
+        if self._directory and note:
+            aliases = note.get("aliases", {}) | {run: run_id}
+            own = run_id if note["run_id"] == run else note["run_id"]
+            experiment = self.client().get_run(own).info.experiment_id
+            write_run_note(
+                self._directory, run_id=own, tracking_uri=self.uri, experiment_id=experiment, aliases=aliases
+            )
+
+    def _resend(self) -> None:
+        """Send all that was kept, in order, and keep again what still fails."""
+        waiting = self._read_pending() if self._directory else self._kept
+        if waiting and not reachable(self.uri):
+            self._lost()
+            return
+        was_down, self._next_try = self.down, 0.0
+        kept = []
+        for delivery in waiting:
+            if self.down or self._hurry or self._attempt(delivery) in ("unreachable", "later"):
+                kept.append(delivery)
+        self._kept = kept
+        self._write_pending()
+        if was_down and not self.down:
+            self._warned.clear()
+            print("MLflow answers again; what it missed was sent", file=sys.stderr, flush=True)
+
+    def _keep(self, delivery: Delivery) -> None:
+        self._kept.append(delivery)
+        self._write_pending()
+
+    def _lost(self, error: BaseException | None = None) -> None:
+        self._next_try = time.monotonic() + RETRY_SECONDS
+        # A refused connection needs no more words; a locked or failing database does.
+        reason = f" ({first_line(error)})" if error and "API request" not in str(error) else ""
+        self._warn_once(
+            f"the tracking server {public_uri(self.uri)} does not answer{reason}; training goes on, its "
+            "history stays in the experiment folder and is sent to MLflow later"
+        )
+
+    def _warn_once(self, message: str) -> None:
+        if message not in self._warned:
+            self._warned.add(message)
+            warn(message)
+
+    def _read_pending(self) -> list[Delivery]:
+        if self._directory is None or not (self._directory / PENDING).is_file():
+            return []
+        deliveries = []
+        for line in (self._directory / PENDING).read_text(encoding="utf-8").splitlines():
+            try:
+                deliveries.append(json.loads(line))
+            except ValueError:
+                continue  # a line cut short by a crash
+        return deliveries
+
+    def _write_pending(self) -> None:
+        if self._directory is None:
+            return
+        if not self._kept:
+            (self._directory / PENDING).unlink(missing_ok=True)
+            return
+        text = "".join(json.dumps(delivery) + "\n" for delivery in self._kept)
+        try:
+            atomic_write(self._directory / PENDING, lambda file: file.write(text.encode()))
+        except Exception as error:
+            self._warn_once(f"what MLflow missed cannot be kept: {first_line(error)}")
+
+
+def merge_metrics(deliveries: list[Delivery]) -> list[Delivery]:
+    """Join neighbouring metrics of one run into one delivery: a batch costs hardly more than one metric."""
+    merged: list[Delivery] = []
+    for delivery in deliveries:
+        last = merged[-1] if merged else {}
+        if delivery["what"] == "metrics" == last.get("what") and delivery["run"] == last["run"]:
+            merged[-1] = last | {"metrics": last["metrics"] + delivery["metrics"]}
+        else:
+            merged.append(delivery)
+    return merged
+
+
+def warn(message: str) -> None:
+    print(f"warning: {message}", file=sys.stderr, flush=True)
+
+
+def first_line(error: object) -> str:
+    return str(error).strip().partition("\n")[0][:300]
+
+
+def relative_path(path: Path, directory: Path | None) -> str:
+    """`path` relative to the experiment folder if it lies inside, so that a moved folder still delivers."""
+    path = Path(path).resolve()
+    if directory and path.is_relative_to(Path(directory).resolve()):
+        return str(path.relative_to(Path(directory).resolve()))
+    return str(path)

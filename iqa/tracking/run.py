@@ -1,0 +1,195 @@
+"""One MLflow run per training, and one per evaluation as its child."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import FrameType
+from typing import Any, Literal
+
+from iqa.config import ExperimentConfig
+from iqa.errors import Interrupted, UserError
+from iqa.tracking.delivery import Delivery, now
+from iqa.tracking.endings import PROCESS_TAG, have_last_word, this_process
+from iqa.tracking.notes import read_run_note, write_run_note
+from iqa.tracking.outbox import UNBORN, Outbox, warn
+from iqa.tracking.store import public_uri, tracking_uri
+from iqa.tracking.tracker import Tracker
+
+#: The run that `mlflow run` opened for this process.
+LAUNCHED = "MLFLOW_RUN_ID"
+#: Seconds between two looks at processor, memory, disk, network and GPU.
+SYSTEM_METRICS_SECONDS = 5
+
+
+@contextmanager
+def open_run(
+    config: ExperimentConfig,
+    *,
+    role: Literal["train", "evaluate"],
+    name: str,
+    parent: str | None = None,
+    run_id: str | None = None,
+    directory: Path | None = None,
+    tags: dict[str, Any] | None = None,
+) -> Iterator[Tracker]:
+    """Open the run of a training or an evaluation; it ends FINISHED, FAILED or KILLED, as its block ends.
+
+    The run is `run_id` (a training resumed), else the one that `mlflow run` opened, else a new one. A server
+    that does not answer costs one warning: what it misses waits in `directory`/tracking_pending.jsonl.
+
+    Args:
+        role: "train" writes `directory`/mlflow.json; "evaluate" without `parent` becomes a child of the run
+            noted there.
+        name: of a new run.
+        parent: id of the run whose child this is.
+        run_id: the run to continue; a new one is opened if the store does not have it.
+        directory: the experiment folder; None keeps nothing on disk.
+        tags: added to role, backbone, dataset and device.
+
+    Raises:
+        UserError: a tracking URI or experiment that cannot be used.
+    """
+    if not config.tracking.enabled:
+        yield Tracker(None, None)
+        return
+    note = read_run_note(directory)
+    if role == "evaluate" and parent is None:
+        parent = note.get("run_id")
+    launched = os.environ.pop(LAUNCHED, None)
+    outbox = Outbox(tracking_uri(config.tracking.uri, note.get("tracking_uri")), directory)
+    outbox.connect()
+    resumed = outbox.run_id(run_id) if run_id else None
+    all_tags = standard_tags(config, role) | (tags or {}) | {PROCESS_TAG: this_process()}
+    if parent:
+        all_tags["mlflow.parentRunId"] = outbox.run_id(parent)
+    opening = _opening(config, resumed or launched, name, all_tags)
+    verdict = outbox.open(opening)
+    if verdict == "refused" and resumed and opening["what"] == "reopen":
+        warn(f"MLflow has no run {resumed} in {public_uri(outbox.uri)}; another one continues it")
+        resumed = None
+        opening = _opening(config, launched, name, all_tags)
+        verdict = outbox.open(opening)
+    if verdict == "refused":
+        where = public_uri(outbox.uri)
+        raise UserError(f"MLflow opens no run in {where}", fix="the warning above says what it refused")
+    run = outbox.run_id(opening["run"])
+    # A resumed training under `mlflow run` writes to its old run; the launcher's own becomes its child.
+    spare = [launched] if launched and launched != run else []
+    with _ends(outbox, [run, *spare], launched), _system_metrics(config, outbox, run):
+        outbox.put({"what": "bury", "run": run})
+        if role == "train" and directory is not None:
+            _note(directory, outbox, run, note)
+        for other in spare:
+            outbox.put({"what": "tags", "run": other, "tags": {"mlflow.parentRunId": run, "role": "resume"}})
+        yield Tracker(outbox, run, directory, new_run=not resumed)
+
+
+def standard_tags(config: ExperimentConfig, role: str) -> dict[str, Any]:
+    """Tags by which the run table is filtered; MLflow adds user, source file and git commit."""
+    return {
+        "role": role,
+        "backbone": config.model.backbone,
+        "dataset": config.data.dataset,
+        "device": config.training.device,
+    }
+
+
+def _opening(config: ExperimentConfig, run_id: str | None, name: str, tags: dict[str, Any]) -> Delivery:
+    """The delivery that brings a run into being, or back to life."""
+    if run_id and not run_id.startswith(UNBORN):
+        return {"what": "reopen", "run": run_id, "name": name, "tags": tags}
+    return {
+        "what": "create",
+        "run": run_id or f"{UNBORN}{uuid.uuid4().hex}",
+        "experiment": _experiment(config),
+        "name": name,
+        "tags": tags,
+        "start_time": now(),
+    }
+
+
+def _experiment(config: ExperimentConfig) -> dict[str, str]:
+    """Where a new run goes: the config's experiment, else the environment's, else MLflow's default."""
+    if config.tracking.experiment:
+        return {"name": config.tracking.experiment}
+    for key in ("name", "id"):
+        if value := os.environ.get(f"MLFLOW_EXPERIMENT_{key.upper()}"):
+            return {key: value}
+    return {"name": "Default"}
+
+
+def _note(directory: Path, outbox: Outbox, run: str, old: dict[str, Any]) -> None:
+    experiment = None if outbox.down else outbox.client().get_run(run).info.experiment_id
+    aliases = {"aliases": old["aliases"]} if "aliases" in old else {}
+    write_run_note(directory, run_id=run, tracking_uri=outbox.uri, experiment_id=experiment, **aliases)
+
+
+@contextmanager
+def _ends(outbox: Outbox, runs: list[str], launched: str | None) -> Iterator[None]:
+    """End `runs` as the block ends, and deliver what is left, whatever happens."""
+    status, error = "FINISHED", None
+    previous = _on_sigterm(_interrupt)
+    try:
+        yield
+    except (KeyboardInterrupt, Interrupted) as stop:
+        status, error = "KILLED", str(stop) or "Ctrl-C"
+        raise
+    except SystemExit as leaving:
+        if leaving.code not in (0, None):
+            status, error = "FAILED", f"exit code {leaving.code}"
+        raise
+    except BaseException as failure:
+        status, error = "FAILED", f"{type(failure).__name__}: {failure}"
+        raise
+    finally:
+        # `mlflow run` sends SIGTERM right after Ctrl-C; it must not keep the run from being ended.
+        ours = _on_sigterm(signal.SIG_IGN)
+        for run in runs:
+            if error:
+                outbox.put({"what": "tags", "run": run, "tags": {"error": error}})
+            outbox.put({"what": "end", "run": run, "status": status, "time": now()})
+        outbox.close()
+        if launched and status == "KILLED" and not outbox.down:
+            have_last_word(outbox.uri, launched)
+        _on_sigterm(previous if ours is _interrupt else ours)
+
+
+def _interrupt(signum: int, frame: FrameType | None) -> None:
+    raise Interrupted("stopped by SIGTERM")
+
+
+def _on_sigterm(handler: Any) -> Any:
+    """Set the handler of SIGTERM and return the one before; one that the program chose itself stays."""
+    if threading.current_thread() is not threading.main_thread():
+        return None
+    previous = signal.getsignal(signal.SIGTERM)
+    if handler is _interrupt and previous is not signal.SIG_DFL:
+        return previous
+    signal.signal(signal.SIGTERM, handler if handler is not None else signal.SIG_DFL)
+    return previous
+
+
+@contextmanager
+def _system_metrics(config: ExperimentConfig, outbox: Outbox, run: str) -> Iterator[None]:
+    """Log processor, memory, disk, network and, where there is one, GPU, from a thread of MLflow's."""
+    if outbox.down or not config.tracking.system_metrics:
+        yield
+        return
+    from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+
+    monitor = SystemMetricsMonitor(
+        run, sampling_interval=SYSTEM_METRICS_SECONDS, resume_logging=True, tracking_uri=outbox.uri
+    )
+    monitor.start()
+    try:
+        yield
+    finally:
+        if not outbox.down:  # its thread would wait for the server once more
+            with suppress(Exception):
+                monitor.finish()

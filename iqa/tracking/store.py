@@ -1,0 +1,157 @@
+"""Reaching the place where MLflow keeps runs: its address, whether it answers, and what a refusal means."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+from iqa.errors import IqaError, UserError
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+#: MLflow retries a request for minutes; here what cannot be delivered is kept and sent later instead.
+MANNERS = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+}
+#: Loggers whose news would break into the training's own lines.
+CHATTY = (
+    "alembic",
+    "mlflow.system_metrics",
+    "mlflow.store.db.utils",
+    "mlflow.models.signature",
+    "mlflow.pyfunc",
+)
+PROBE_SECONDS = 5
+DATABASE_PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
+#: MLflow's error codes for what will be refused again, however often it is sent.
+REFUSED = {"INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "RESOURCE_ALREADY_EXISTS", "BAD_REQUEST"}
+
+#: What to do with a delivery that failed: give it up, keep it, or keep it and all that follow.
+Verdict = Literal["refused", "later", "unreachable"]
+
+
+def tracking_uri(wanted: str | None = None, noted: str | None = None) -> str:
+    """The address in use: `wanted`, else MLFLOW_TRACKING_URI, else a noted server, else MLflow's default.
+
+    A noted database file is not followed, because folders move; a noted server stays where it is.
+    """
+    from mlflow.tracking import get_tracking_uri, is_tracking_uri_set
+
+    if wanted:
+        return wanted
+    if not is_tracking_uri_set() and noted and urlsplit(noted).scheme in ("http", "https"):
+        return noted
+    return str(get_tracking_uri())
+
+
+def connect(uri: str) -> MlflowClient:
+    """A client of the store at `uri`; a SQLite file is created (about 7 s) if there is none.
+
+    Raises:
+        UserError: `uri` names no kind of store that MLflow knows, or one that cannot be opened.
+    """
+    check_uri(uri)
+    for name, value in MANNERS.items():
+        os.environ.setdefault(name, value)
+    from mlflow import MlflowClient
+
+    for noisy in CHATTY:
+        logging.getLogger(noisy).setLevel(logging.ERROR)
+    try:
+        return MlflowClient(tracking_uri=uri)
+    except Exception as error:
+        raise bad_uri(uri, error) from error
+
+
+def check_uri(uri: str) -> None:
+    """Refuse at once what MLflow would refuse after minutes of retries.
+
+    Raises:
+        UserError: no host, or a database file where nothing can be written.
+    """
+    parts = urlsplit(uri)
+    if parts.scheme in ("http", "https"):
+        try:
+            valid = bool(parts.hostname) and (parts.port is None or parts.port > 0)
+        except ValueError:
+            valid = False
+        if not valid:
+            raise bad_uri(uri, "no host, or no valid port")
+    if parts.scheme == "sqlite" and parts.path.strip("/"):
+        file = Path(unquote(parts.path[1:]))
+        beside = next((folder for folder in file.absolute().parents if folder.exists()), Path("/"))
+        if file.is_dir() or not os.access(file if file.exists() else beside, os.W_OK):
+            raise bad_uri(uri, f"{file} cannot be written")
+        if file.exists() and file.stat().st_size and file.open("rb").read(15) != b"SQLite format 3":
+            raise bad_uri(uri, f"{file} is no SQLite database")
+
+
+def bad_uri(uri: str, reason: object) -> UserError:
+    return UserError(
+        f"MLflow cannot use the tracking URI {public_uri(uri)}",
+        got=str(reason).strip().partition("\n")[0],
+        expected="http://host:port of a server, sqlite:///file.db, postgresql://..., mysql://...",
+        fix="set tracking.uri or MLFLOW_TRACKING_URI, leave both out for ./mlflow.db, "
+        "or train with --tracking.enabled false",
+    )
+
+
+def reachable(uri: str) -> bool:
+    """Whether something answers at `uri` within seconds. A file always counts as reachable."""
+    parts = urlsplit(uri)
+    if parts.scheme in ("http", "https"):
+        from mlflow.tracking._tracking_service.utils import get_default_host_creds
+        from mlflow.utils.rest_utils import http_request
+
+        try:
+            http_request(get_default_host_creds(uri), "/health", "GET", max_retries=0, timeout=PROBE_SECONDS)
+        except Exception:
+            return False
+        return True
+    usual_port = DATABASE_PORTS.get(parts.scheme.partition("+")[0])
+    if not parts.hostname or not usual_port:
+        return True
+    try:
+        address = (parts.hostname, parts.port or usual_port)
+        socket.create_connection(address, timeout=PROBE_SECONDS).close()
+    except OSError:
+        return False
+    return True
+
+
+def judge(error: BaseException) -> Verdict:
+    """Tell what will be refused again from what a later attempt may deliver."""
+    code = getattr(error, "error_code", None)
+    if code in REFUSED or isinstance(error, IqaError):
+        return "refused"
+    if code == "TEMPORARILY_UNAVAILABLE" or "API request to" in str(error) or _lost_connection(error):
+        return "unreachable"
+    if isinstance(error, FileNotFoundError | IsADirectoryError | TypeError | ValueError):
+        return "refused"
+    return "later"
+
+
+def _lost_connection(error: BaseException | None) -> bool:
+    while error is not None:
+        # requests' own errors are OSErrors; its names tell them from those of the local disk.
+        if isinstance(error, ConnectionError | TimeoutError):
+            return True
+        if type(error).__module__.startswith(("requests", "urllib3")):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def public_uri(uri: str) -> str:
+    """`uri` without the user and password that it may carry."""
+    parts = urlsplit(uri)
+    if "@" not in parts.netloc:
+        return uri
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))

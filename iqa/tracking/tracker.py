@@ -1,0 +1,104 @@
+"""What a pipeline holds while it runs: logs to one MLflow run without ever waiting for it."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from iqa.config import ExperimentConfig
+from iqa.records import EpochRecord
+from iqa.tracking.delivery import now
+from iqa.tracking.outbox import Outbox, relative_path
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Tracker:
+    """Writes to one run. No method waits for the server or fails because of it; without a run all do nothing.
+
+    Attributes:
+        uri: tracking URI, None with tracking off.
+        new_run: whether the run began with this process (a resumed run keeps what it has).
+    """
+
+    def __init__(
+        self, outbox: Outbox | None, run: str | None, directory: Path | None = None, new_run: bool = False
+    ) -> None:
+        self._outbox = outbox
+        self._run = run
+        self._directory = directory
+        self.new_run = new_run
+        self.uri = outbox.uri if outbox else None
+
+    @property
+    def run_id(self) -> str | None:
+        """The run's id; `pending-...` while no server has seen it; None with tracking off."""
+        return self._outbox.run_id(self._run) if self._outbox and self._run else None
+
+    def on_run(self, run_id: str | None) -> Tracker:
+        """A tracker that writes to another run of the same store, such as the training that is evaluated."""
+        return Tracker(self._outbox if run_id else None, run_id, self._directory)
+
+    def log_config(self, config: ExperimentConfig) -> None:
+        """Log every setting as a parameter under its dotted name, and the whole as config.json."""
+        self._put("params", params=config.flat())
+        text = json.dumps(config.to_dict(), indent=2, ensure_ascii=False) + "\n"
+        self._put("text", file="config.json", text=text)
+
+    def log_epoch(self, record: EpochRecord) -> None:
+        """Log the figures of an epoch with the epoch as step."""
+        self._put_metrics(record.metrics(), step=record.epoch)
+
+    def log_metrics(self, metrics: Mapping[str, float | None], step: int = 0) -> None:
+        """Log figures by name; those that are None or not finite are left out."""
+        self._put_metrics(metrics, step=step)
+
+    def log_tags(self, tags: Mapping[str, Any]) -> None:
+        self._put("tags", tags=dict(tags))
+
+    def log_dataset(self, table: pd.DataFrame, *, name: str, context: str, digest: str, source: str) -> None:
+        """Log which pictures were used: schema, number of rows and digest of `table`, not its rows.
+
+        Args:
+            table: one row per picture.
+            name: such as "photos-train".
+            context: "training", "validation" or "test".
+            digest: identifies the contents; cut at 36 characters.
+            source: where the pictures come from: a URL, a folder or a data set's name.
+        """
+        if self._outbox is None:
+            return
+        from iqa.tracking.dataset import describe
+
+        self._put("dataset", context=context, dataset=describe(table, name, digest, source))
+
+    def log_files(self, path: Path, artifact_path: str | None = None) -> None:
+        """Log a file, or all files of a folder, as artifacts under `artifact_path` (None: the root)."""
+        self._put("files", path=relative_path(path, self._directory), artifact_path=artifact_path)
+
+    def log_pictures(self, directory: Path, artifact_path: str | None = None) -> None:
+        """Log every PNG in `directory` as an artifact and, under its stem, as an image to compare runs by."""
+        for picture in sorted(Path(directory).glob("*.png")):
+            path = relative_path(picture, self._directory)
+            self._put("picture", path=path, artifact_path=artifact_path, key=picture.stem, time=now())
+
+    def log_served_model(self, experiment_directory: Path) -> None:
+        """Log best_model.pth of an experiment folder as a model for mlflow.pyfunc.load_model and serving."""
+        self._put("model", path=relative_path(experiment_directory, self._directory))
+
+    def _put_metrics(self, metrics: Mapping[str, float | None], step: int) -> None:
+        entries = [
+            [name, float(value), now(), step]
+            for name, value in metrics.items()
+            if value is not None and math.isfinite(value)
+        ]
+        if entries:
+            self._put("metrics", metrics=entries)
+
+    def _put(self, what: str, **content: Any) -> None:
+        if self._outbox and self._run:
+            self._outbox.put({"what": what, "run": self._run, **content})

@@ -1,0 +1,154 @@
+"""An experiment's folder: its config, checkpoints and history, each file whole at any instant."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from iqa.config import ExperimentConfig
+from iqa.config_file import build_config
+from iqa.errors import IqaError, UserError
+from iqa.files import atomic_write, no_room, read_json, write_json
+
+#: Layout of a checkpoint; a file of another layout is refused, not guessed at.
+FORMAT = 1
+BEST, LAST = "best_model.pth", "last_model.pth"
+
+
+class ExperimentFolder:
+    """`experiments/<name>/` and the files in it."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.config_file = self.path / "config.json"
+        self.best = self.path / BEST
+        self.last = self.path / LAST
+        self.history_file = self.path / "training_history.json"
+        self.visualizations = self.path / "visualizations"
+
+    def keep_aside(self) -> Path | None:
+        """Move an earlier experiment of this name to `<name>.1`, `.2`, ...; returns its new place, if any."""
+        if not self.path.exists() or (self.path.is_dir() and not any(self.path.iterdir())):
+            return None
+        number = 1
+        while (aside := self.path.with_name(f"{self.path.name}.{number}")).exists():
+            number += 1
+        try:
+            self.path.rename(aside)
+        except OSError as error:
+            raise no_room(self.path, error) from error
+        return aside
+
+    def read_config(self) -> ExperimentConfig:
+        """The config that the experiment was trained with.
+
+        Raises:
+            UserError: there is no experiment here.
+        """
+        if not self.config_file.is_file():
+            raise UserError(
+                f"no experiment in {self.path}",
+                expected="a folder with config.json and best_model.pth",
+                fix=self._neighbours() or "train one first: mlflow run . -e train",
+            )
+        return build_config(read_json(self.config_file), where=str(self.config_file))
+
+    def write_config(self, config: ExperimentConfig) -> None:
+        write_json(self.config_file, config.to_dict())
+
+    def write_history(self, history: list[dict[str, Any]], best_epoch: int | None) -> None:
+        write_json(self.history_file, {"best_epoch": best_epoch, "epochs": history})
+
+    def _neighbours(self) -> str | None:
+        if not self.path.parent.is_dir():
+            return None
+        names = sorted(p.parent.name for p in self.path.parent.glob("*/config.json"))
+        return f"experiments there: {', '.join(names[:8])}" if names else None
+
+
+def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
+    """Write tensors and plain values so that `torch.load(weights_only=True)` reads them."""
+    atomic_write(path, lambda file: torch.save({"format": FORMAT, **content}, file))
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a checkpoint onto the CPU, running none of its content.
+
+    Raises:
+        UserError: missing, damaged, or not written by this project.
+    """
+    if not path.is_file():
+        beside = sorted(p.name for p in path.parent.glob("*.pth")) if path.parent.is_dir() else []
+        raise UserError(
+            f"checkpoint {path} does not exist",
+            expected=f"one of {', '.join(beside)}" if beside else "an experiment that has been trained",
+        )
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, pickle.UnpicklingError, EOFError, OSError, ValueError, KeyError) as error:
+        raise UserError(
+            f"checkpoint {path} cannot be read",
+            got=str(error).splitlines()[0][:200] if str(error) else type(error).__name__,
+            expected="a file written by training",
+            fix="use the other checkpoint of the experiment, or train again",
+        ) from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise UserError(f"{path} is not a checkpoint of this project", expected=f"format {FORMAT}")
+    return content
+
+
+def load_model_state(model: torch.nn.Module, state: dict[str, Any], path: Path) -> None:
+    """Fill `model` with the checkpoint's state.
+
+    Raises:
+        UserError: the checkpoint is of another model.
+    """
+    try:
+        model.load_state_dict(state)
+    except (RuntimeError, KeyError) as error:
+        raise UserError(
+            f"checkpoint {path} is of another model than its config describes",
+            got="; ".join(line.strip() for line in str(error).splitlines()[1:3])[:300],
+            fix="use the checkpoint that was trained with this config.json",
+        ) from error
+
+
+def check_same_experiment(ours: ExperimentConfig, theirs: dict[str, Any], path: Path) -> None:
+    """A training is continued only with the settings it was begun with.
+
+    Where it runs (device, tracking, threads) may change, and its length too where the schedule does not depend on it.
+
+    Raises:
+        UserError: naming each setting that differs.
+    """
+    free = {"training.device", "data.num_workers", "data.cache_dir", "data.root"}
+    if ours.training.scheduler in ("reduce_on_plateau", "none"):
+        free.add("training.epochs")
+    before = build_config(theirs, where=str(path)).flat()
+    different = [
+        f"{key}: {before.get(key)!r} before, {value!r} now"
+        for key, value in ours.flat().items()
+        if before.get(key) != value and key not in free and not key.startswith("tracking.")
+    ]
+    if different:
+        raise UserError(
+            f"{path} was trained with other settings, so it cannot be continued exactly",
+            got="; ".join(different[:6]),
+            fix="resume with the same settings, or train under another experiment_name",
+        )
+
+
+def require_epochs(folder: ExperimentFolder) -> None:
+    """After training there must be a best model.
+
+    Raises:
+        IqaError: every epoch predicted one and the same score.
+    """
+    if not folder.best.is_file():
+        raise IqaError(
+            "no epoch predicted scores that differ, so there is no best model",
+            fix="lower training.learning_rate, or train longer",
+        )

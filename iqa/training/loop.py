@@ -1,0 +1,280 @@
+"""The training loop: one record per epoch, and a state from which it continues to the same numbers.
+
+It knows neither MLflow nor Optuna: a caller passes records on, and ends a training by not asking for the next.
+Every epoch draws its randomness (order, mirroring, dropout) from the seed and its own number, so that an epoch
+done again after an interruption is the same epoch.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from iqa import metrics
+from iqa.config import ExperimentConfig
+from iqa.device import autocast, choose_precision, memory_advice
+from iqa.errors import IqaError
+from iqa.model.quality import Prediction, QualityModel
+from iqa.records import EpochRecord
+from iqa.training.feeds import Batch, Feed
+from iqa.training.losses import quality_loss
+from iqa.training.optimizer import Schedule, build_optimizer
+
+#: Least seconds between two looks at the running loss: each look makes the device wait.
+LOOK_EVERY = 0.5
+
+
+class Trainer:
+    """Trains `model` on `feed`; iterate `epochs()` for records.
+
+    Args:
+        model: on `device` already.
+        feed: batches of training and validation pictures.
+        config: its model.mixture and training sections and data.batch_size are read.
+        progress: show bars; None shows them on a terminal only.
+    """
+
+    def __init__(
+        self,
+        model: QualityModel,
+        feed: Feed,
+        config: ExperimentConfig,
+        device: torch.device,
+        *,
+        progress: bool | None = None,
+    ) -> None:
+        self.model, self.feed, self.device = model, feed, device
+        self.settings, self.mixture_settings = config.training, config.model.mixture
+        batch_size = min(config.data.batch_size, feed.count("train"))
+        self._steps = feed.count("train") // batch_size
+        self.precision = choose_precision(self.settings.precision, device)
+        self.history: list[EpochRecord] = []
+        self._hide_progress = None if progress is None else not progress
+        multiplier = self.settings.backbone_lr_multiplier
+        if multiplier is None:
+            multiplier = 0.1 if config.model.pretrained else 1.0
+        groups = model.parameter_groups(self.settings.learning_rate, self.settings.weight_decay, multiplier)
+        self.optimizer = build_optimizer(groups, self.settings, device)
+        mixture = [group["params"] for group in groups if group["name"] == "mixture"]
+        others = [p for group in groups if group["name"] != "mixture" for p in group["params"]]
+        self._clipped = [others, *mixture]
+        self.schedule = Schedule(self.optimizer, self.settings, self._steps)
+
+    @property
+    def epoch(self) -> int:
+        """Epochs done."""
+        return len(self.history)
+
+    @property
+    def best(self) -> EpochRecord | None:
+        """The first epoch with the highest validation SRCC, or None while no epoch has one."""
+        return best_record(self.history)
+
+    def epochs(self) -> Iterator[EpochRecord]:
+        """Train what is left, one record per epoch.
+
+        Raises:
+            IqaError: the loss is not finite, or memory ran out.
+        """
+        while self.epoch < self.settings.epochs:
+            with memory_advice(self.device):
+                record = self._train_epoch(self.epoch + 1)
+            self.history.append(record)
+            yield record
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that the next epoch depends on, as tensors and plain values."""
+        return {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "history": [record.to_dict() for record in self.history],
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.schedule.load_state_dict(state["schedule"])
+        self.history = [EpochRecord.from_dict(record) for record in state["history"]]
+
+    def _train_epoch(self, epoch: int) -> EpochRecord:
+        started = time.perf_counter()
+        torch.manual_seed(epoch_seed(self.settings.seed, epoch))
+        self._start_mixture(epoch)
+        self.model.train()
+        learning_rate = self.schedule.learning_rate
+        tally = _Tally(self.feed.count("train"), self.device)
+        for batch in self._bar(epoch):
+            loss, score, log_responsibilities, log_likelihood = self._step(batch)
+            tally.add(loss, score, batch[1], log_responsibilities, log_likelihood)
+            self._show(loss)
+        train_loss, train_scores = tally.close()
+        if not math.isfinite(train_loss):
+            raise IqaError(
+                f"the loss of epoch {epoch} is not finite",
+                got=train_loss,
+                fix="lower training.learning_rate, or set training.precision to float32; "
+                f"epochs up to {epoch - 1} are kept",
+            )
+        trained = time.perf_counter() - started
+        health = self._mixture_health(tally)
+        val_loss, val_scores = self._validate()
+        self.schedule.after_epoch(val_scores["srcc"])
+        return EpochRecord(
+            epoch=epoch,
+            train_loss=train_loss,
+            **{f"train_{name}": value for name, value in train_scores.items()},
+            val_loss=val_loss,
+            **{f"val_{name}": value for name, value in val_scores.items()},
+            learning_rate=learning_rate,
+            images_per_second=tally.count / trained,
+            seconds=time.perf_counter() - started,
+            **health,
+        )
+
+    def _step(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
+        inputs, scores = batch
+        with autocast(self.device, self.precision):
+            prediction = self.feed.predict(self.model, inputs)
+        loss = quality_loss(prediction.score, scores, self.settings.loss)
+        if self.model.mixture is not None and prediction.z is not None:
+            unlikelihood, imbalance = self.model.mixture.losses(prediction.z)
+            weights = self.settings.loss
+            loss = loss + weights.cluster_loss * unlikelihood + weights.balance_loss * imbalance
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        if self.settings.clip_gradient:
+            # Each on its own: a mixture far from its points must not hold back the rest.
+            for parameters in self._clipped:
+                torch.nn.utils.clip_grad_norm_(parameters, self.settings.clip_gradient)
+        self.optimizer.step()
+        self.schedule.after_step()
+        return loss, prediction.score, prediction.log_responsibilities, prediction.log_likelihood
+
+    def _start_mixture(self, epoch: int) -> None:
+        """Before the first epoch after the warm-up, let EM find the mixture in the training pictures."""
+        mixture, settings = self.model.mixture, self.mixture_settings
+        if mixture is not None and epoch > settings.warmup_epochs and not bool(mixture.fitted):
+            embeddings = self._gather_training(lambda prediction: prediction.embedding)
+            self.model.start_mixture(embeddings, settings, seed=self.settings.seed)
+
+    @torch.no_grad()
+    def _gather_training(self, part: Callable[[Prediction], Tensor | None]) -> Tensor:
+        """One part of the predictions for all training pictures, float32 [N, ...], as evaluation sees them."""
+        self.model.eval()
+        rows = []
+        for inputs, _ in self.feed.batches("train"):
+            with autocast(self.device, self.precision):
+                value = part(self.feed.predict(self.model, inputs))
+            if value is not None:
+                rows.append(value.float())
+        return torch.cat(rows)
+
+    def _mixture_health(self, tally: _Tally) -> dict[str, float]:
+        """How the mixture fared over the epoch; dead components are started anew where pictures are unlikely."""
+        mixture = self.model.mixture
+        if mixture is None or tally.responsibilities is None or not bool(mixture.fitted):
+            return {}
+        health = mixture.health(
+            tally.responsibilities / tally.count,
+            tally.largest / tally.count,
+            tally.log_likelihood / tally.count,
+        )
+        if health.dead_components:
+            mixture.reseed(self._gather_training(lambda prediction: prediction.z))
+        return health.to_dict()
+
+    @torch.inference_mode()
+    def _validate(self) -> tuple[float, dict[str, float | None]]:
+        self.model.eval()
+        predicted, true = [], []
+        for inputs, scores in self.feed.batches("val"):
+            with autocast(self.device, self.precision):
+                predicted.append(self.feed.predict(self.model, inputs).score.float())
+            true.append(scores)
+        together = torch.cat(predicted), torch.cat(true)
+        loss = quality_loss(*together, self.settings.loss)
+        return float(loss), _scores(*together)
+
+    def _bar(self, epoch: int) -> tqdm[Batch]:
+        seed = epoch_seed(self.settings.seed, epoch)
+        self._progress = tqdm(
+            self.feed.batches("train", epoch_seed=seed),
+            total=self._steps,
+            desc=f"epoch {epoch}/{self.settings.epochs}",
+            unit="batch",
+            leave=False,
+            disable=self._hide_progress,
+        )
+        self._looked = 0.0
+        return self._progress
+
+    def _show(self, loss: Tensor) -> None:
+        """Put the running loss on the bar, seldom."""
+        if not self._progress.disable and time.perf_counter() - self._looked > LOOK_EVERY:
+            self._progress.set_postfix(loss=f"{float(loss.detach()):.4f}", refresh=False)
+            self._looked = time.perf_counter()
+
+
+class _Tally:
+    """Sums of an epoch, kept on the device so that no step waits for them."""
+
+    def __init__(self, capacity: int, device: torch.device) -> None:
+        self.count = 0
+        self._loss = torch.zeros((), device=device)
+        self._scores = torch.empty(2, capacity, device=device)
+        self.responsibilities: Tensor | None = None
+        self.largest = torch.zeros((), device=device)
+        self.log_likelihood = torch.zeros((), device=device)
+
+    @torch.no_grad()
+    def add(
+        self,
+        loss: Tensor,
+        predicted: Tensor,
+        true: Tensor,
+        log_responsibilities: Tensor | None,
+        log_likelihood: Tensor | None,
+    ) -> None:
+        size = len(true)
+        self._loss += loss.detach() * size
+        self._scores[0, self.count : self.count + size] = predicted
+        self._scores[1, self.count : self.count + size] = true
+        self.count += size
+        if log_responsibilities is not None and log_likelihood is not None:
+            responsibilities = log_responsibilities.exp()
+            total = responsibilities.sum(0)
+            self.responsibilities = total if self.responsibilities is None else self.responsibilities + total
+            self.largest += responsibilities.amax(1).sum()
+            self.log_likelihood += log_likelihood.sum()
+
+    def close(self) -> tuple[float, dict[str, float | None]]:
+        """The mean loss, and the correlations of what was predicted while training."""
+        loss = float(self._loss) / max(self.count, 1)
+        predicted, true = self._scores[:, : self.count]
+        return loss, _scores(predicted, true) if math.isfinite(loss) else {}
+
+
+def best_record(history: list[EpochRecord]) -> EpochRecord | None:
+    """The first record with the highest validation SRCC."""
+    judged = [(record.val_srcc, -record.epoch, record) for record in history if record.val_srcc is not None]
+    return max(judged)[2] if judged else None
+
+
+def epoch_seed(seed: int, epoch: int) -> int:
+    """A seed of its own for every epoch of every training."""
+    return int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0])
+
+
+def _scores(predicted: Tensor, true: Tensor) -> dict[str, float | None]:
+    """SRCC, PLCC, KRCC and RMSE; None where constant scores leave a correlation undefined."""
+    a, b = predicted.float().cpu().numpy().astype(np.float64), true.float().cpu().numpy().astype(np.float64)
+    values = {name: getattr(metrics, name)(a, b) for name in ("srcc", "plcc", "krcc", "rmse")}
+    return {name: float(value) if math.isfinite(value) else None for name, value in values.items()}

@@ -1,0 +1,68 @@
+"""Optimiser and schedule by name. Schedules of a fixed course advance every step, the plateau every epoch."""
+
+from __future__ import annotations
+
+import torch
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, OneCycleLR, ReduceLROnPlateau
+
+from iqa.config import TrainingConfig
+from iqa.errors import UserError
+
+
+def build_optimizer(
+    groups: list[dict[str, object]], settings: TrainingConfig, device: torch.device
+) -> Optimizer:
+    """The optimiser over parameter groups that carry their own learning rate and weight decay."""
+    fused = device.type in ("cpu", "cuda")
+    if settings.optimizer == "sgd":
+        return torch.optim.SGD(groups, lr=settings.learning_rate, momentum=0.9, nesterov=True, fused=fused)
+    kind = torch.optim.AdamW if settings.optimizer == "adamw" else torch.optim.Adam
+    return kind(groups, lr=settings.learning_rate, fused=fused)
+
+
+class Schedule:
+    """The course of the learning rate: call `after_step` and `after_epoch`, whatever its kind."""
+
+    def __init__(self, optimizer: Optimizer, settings: TrainingConfig, steps_per_epoch: int) -> None:
+        self.optimizer = optimizer
+        self._plateau: ReduceLROnPlateau | None = None
+        self._course: LRScheduler | None = None
+        total = settings.epochs * steps_per_epoch
+        params = settings.scheduler_params
+        try:
+            if settings.scheduler == "reduce_on_plateau":
+                self._plateau = ReduceLROnPlateau(optimizer, **{"mode": "max", **params})  # type: ignore[arg-type]
+            elif settings.scheduler == "cosine":
+                self._course = CosineAnnealingLR(optimizer, T_max=total, **params)  # type: ignore[arg-type]
+            elif settings.scheduler == "one_cycle":
+                peaks = [group["lr"] for group in optimizer.param_groups]
+                self._course = OneCycleLR(optimizer, max_lr=peaks, total_steps=total, **params)  # type: ignore[arg-type]
+        except (TypeError, ValueError) as error:
+            raise UserError(
+                f"training.scheduler_params do not fit scheduler '{settings.scheduler}'", got=error
+            ) from error
+
+    @property
+    def learning_rate(self) -> float:
+        """The head's learning rate now (the highest of all groups)."""
+        return float(max(group["lr"] for group in self.optimizer.param_groups))
+
+    def after_step(self) -> None:
+        if self._course is not None:
+            self._course.step()
+
+    def after_epoch(self, val_srcc: float | None) -> None:
+        """Tell the plateau what the epoch reached; a mode of "min" in the config watches 1 - SRCC."""
+        if self._plateau is not None:
+            reached = -1.0 if val_srcc is None else val_srcc
+            self._plateau.step(reached if self._plateau.mode == "max" else 1 - reached)
+
+    def state_dict(self) -> dict[str, object]:
+        inner = self._plateau or self._course
+        return dict(inner.state_dict()) if inner is not None else {}
+
+    def load_state_dict(self, state: dict[str, object]) -> None:
+        inner = self._plateau or self._course
+        if inner is not None:
+            inner.load_state_dict(state)

@@ -1,0 +1,189 @@
+"""A training with its folder: put together from a config, saved as it goes, continued where it stopped."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from iqa.config import ExperimentConfig
+from iqa.data.pixels import PixelStore, prepare
+from iqa.device import choose_device, choose_precision
+from iqa.errors import Interrupted, UserError
+from iqa.model.backbone import default_image_size
+from iqa.model.quality import QualityModel
+from iqa.records import EpochRecord
+from iqa.training.checkpoints import (
+    ExperimentFolder,
+    check_same_experiment,
+    load_checkpoint,
+    load_model_state,
+    require_epochs,
+    save_checkpoint,
+)
+from iqa.training.features import cached_features
+from iqa.training.feeds import FeatureFeed, Feed, PixelFeed
+from iqa.training.loop import Trainer
+
+#: Epochs shorter than this many seconds share a save: a kill then costs at most that much work.
+SAVE_EVERY = 2.0
+
+log = logging.getLogger(__name__)
+
+
+class Session:
+    """One training of `config` in `folder`; everything that can be wrong with the input shows here.
+
+    Args:
+        resume: continue from the folder's last checkpoint, if there is one.
+        progress: show bars; None shows them on a terminal only.
+
+    Raises:
+        UserError: settings, data, weights or checkpoint that cannot be used; the folder is as it was.
+    """
+
+    def __init__(
+        self,
+        config: ExperimentConfig,
+        folder: ExperimentFolder,
+        *,
+        resume: bool = False,
+        progress: bool | None = None,
+    ) -> None:
+        self.config, self.folder = config, folder
+        self.device = choose_device(config.training.device)
+        before = load_checkpoint(folder.last) if resume and folder.last.is_file() else None
+        if before is not None:
+            check_same_experiment(config, before["config"], folder.last)
+        self.store = prepare(config.data, progress=progress)
+        torch.manual_seed(config.training.seed)
+        self.image_size = config.data.image_size or default_image_size(
+            config.model.backbone, self.store.picture_size
+        )
+        self.model = QualityModel.from_config(config.model, self.image_size, load_weights=before is None).to(
+            self.device
+        )
+        self.weights_source = before["weights"] if before is not None else self.model.backbone.weights_source
+        if before is not None:
+            load_model_state(self.model, before["model"], folder.last)
+        precision = choose_precision(config.training.precision, self.device)
+        feed = build_feed(self.model, self.store, config, self.device, precision, progress)
+        self.trainer = Trainer(self.model, feed, config, self.device, progress=progress)
+        self.resumed = before is not None
+        if before is not None:
+            if before["data"] != self.store.digest:
+                raise UserError(
+                    f"{folder.last} was trained on other pictures, so it cannot be continued exactly",
+                    fix="train anew under another experiment_name",
+                )
+            self.trainer.load_state_dict(before)
+        self._best_state: dict[str, Any] | None = None
+        self._saved_at = float("-inf")
+
+    def claim_folder(self) -> Path:
+        """Make the experiment's folder ours: an earlier experiment of this name is kept aside, never overwritten."""
+        if not self.resumed:
+            aside = self.folder.keep_aside()
+            if aside is not None:
+                log.warning("an earlier %s is kept as %s", self.folder.path.name, aside)
+            self.folder.write_config(self.config)
+        return self.folder.path
+
+    def run(self) -> Iterator[EpochRecord]:
+        """Train what is left; each record comes after its epoch is on disk, or will be within SAVE_EVERY seconds.
+
+        Raises:
+            Interrupted: Ctrl-C or SIGTERM; says what is saved and how to continue.
+            IqaError: training failed; what was saved stays.
+        """
+        try:
+            for record in self.trainer.epochs():
+                if record is self.trainer.best:
+                    self._best_state = self._snapshot()
+                if (
+                    record.epoch == self.config.training.epochs
+                    or time.monotonic() - self._saved_at > SAVE_EVERY
+                ):
+                    self.save()
+                yield record
+        except KeyboardInterrupt:
+            raise Interrupted(
+                f"stopped; {self.trainer.epoch} of {self.config.training.epochs} epochs are done, "
+                f"and {self.folder.path} holds what is needed to go on\n"
+                "  continue: the same command with --resume (under mlflow run: -P resume=true)"
+            ) from None
+        require_epochs(self.folder)
+
+    def save(self) -> None:
+        """Write the best model if it is new, then the state after the last epoch, then the history."""
+        if self._best_state is not None:
+            save_checkpoint(self.folder.best, self._best_state)
+            self._best_state = None
+        state = {**self._description(), **self.trainer.state_dict()}
+        save_checkpoint(self.folder.last, state)
+        best = self.trainer.best
+        self.folder.write_history(state["history"], best.epoch if best else None)
+        self._saved_at = time.monotonic()
+
+    def facts(self) -> dict[str, str]:
+        """What a table of runs is sorted by, as text."""
+        return {
+            "backbone": self.config.model.backbone,
+            "dataset": self.config.data.dataset,
+            "device": torch.cuda.get_device_name(self.device)
+            if self.device.type == "cuda"
+            else str(self.device),
+            "precision": str(self.trainer.precision).removeprefix("torch."),
+            "image_size": str(self.image_size),
+            "weights": self.weights_source,
+            "score_name": self.store.score_name,
+        }
+
+    def summary(self) -> dict[str, float]:
+        """Figures of the whole training: the best epoch's validation, speed, size."""
+        history = self.trainer.history
+        best = self.trainer.best
+        chosen = {f"best_{k}": v for k, v in best.metrics().items() if k.startswith("val_")} if best else {}
+        speeds = sorted(record.images_per_second for record in history)
+        return {
+            **chosen,
+            "best_epoch": float(best.epoch if best else 0),
+            "parameters_millions": sum(p.numel() for p in self.model.parameters()) / 1e6,
+            "median_images_per_second": speeds[len(speeds) // 2],
+            "training_seconds": sum(record.seconds for record in history),
+        }
+
+    def _snapshot(self) -> dict[str, Any]:
+        """The model as it is now, out of the way of the training that goes on."""
+        state = {name: tensor.detach().cpu().clone() for name, tensor in self.model.state_dict().items()}
+        return {**self._description(), "model": state, "epoch": self.trainer.epoch}
+
+    def _description(self) -> dict[str, Any]:
+        return {
+            "config": self.config.to_dict(),
+            "image_size": self.image_size,
+            "picture_size": self.store.picture_size,
+            "score_name": self.store.score_name,
+            "weights": self.weights_source,
+            "data": self.store.digest,
+        }
+
+
+def build_feed(
+    model: QualityModel,
+    store: PixelStore,
+    config: ExperimentConfig,
+    device: torch.device,
+    precision: torch.dtype,
+    progress: bool | None,
+) -> Feed:
+    """Cached features where the backbone is frozen, else pictures."""
+    batch_size = config.data.batch_size
+    if not config.model.freeze_backbone:
+        return PixelFeed(store, batch_size, device, flip=config.training.flip)
+    features = cached_features(store, model.backbone, config.data, device, precision, progress=progress)
+    return FeatureFeed(store, features, batch_size, device)

@@ -1,0 +1,1 @@
+"""The entry points of `mlflow run`, each a short script: parse, call iqa, report."""

@@ -1,0 +1,57 @@
+"""Standardisation, projection and score."""
+
+from __future__ import annotations
+
+import torch
+
+from iqa.model.head import QualityHead
+from iqa.model.standardise import Standardise
+
+
+def test_standardised_batches_have_mean_zero_and_variance_one():
+    values = torch.randn(200, 4) * torch.tensor([0.01, 1.0, 10.0, 100.0]) + 7
+    standard = Standardise(4)(values)
+    torch.testing.assert_close(standard.mean(0), torch.zeros(4), atol=1e-4, rtol=0)
+    torch.testing.assert_close(standard.var(0, correction=0)[1:], torch.ones(3), atol=2e-3, rtol=0)
+
+
+def test_running_statistics_are_right_after_few_batches():
+    layer = Standardise(2)
+    for _ in range(5):
+        layer(torch.randn(500, 2) * 0.05 + 3)
+    torch.testing.assert_close(layer.mean, torch.full((2,), 3.0), atol=0.01, rtol=0)
+    torch.testing.assert_close(layer.variance, torch.full((2,), 0.0025), atol=3e-4, rtol=0)
+
+
+def test_running_statistics_follow_what_changes():
+    layer = Standardise(1)
+    for level in [0.0] * 50 + [9.0] * 50:
+        layer(torch.randn(100, 1) + level)
+    assert abs(layer.mean.item() - 9) < 0.3
+
+
+def test_evaluation_and_single_pictures_use_the_running_statistics():
+    layer = Standardise(2)
+    values = torch.randn(50, 2) + 4
+    layer.fit(values)
+    before = {key: value.clone() for key, value in layer.state_dict().items()}
+    alone = layer(values[:1])
+    torch.testing.assert_close(alone, layer.eval()(values)[:1])
+    assert all(torch.equal(value, before[key]) for key, value in layer.state_dict().items())
+
+
+def test_an_untrained_head_starts_near_the_mean_score():
+    head = QualityHead(100, score_mean=0.7)
+    assert (head.score(head.embed(torch.randn(64, 100))) - 0.7).abs().max() < 0.2
+
+
+def test_without_projection_there_is_none():
+    head = QualityHead(10, feature_dim=6, hidden_dim=4)
+    assert head.project(torch.randn(2, 6)) is None
+    assert not [name for name in head.state_dict() if "projection" in name]
+
+
+def test_the_scale_of_the_features_does_not_matter():
+    head = QualityHead(10).eval()
+    features = torch.randn(3, 10)
+    torch.testing.assert_close(head.embed(features), head.embed(1000 * features), atol=1e-4, rtol=1e-3)

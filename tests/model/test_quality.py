@@ -1,0 +1,168 @@
+"""The model as a whole: what it predicts, what learns, and what a checkpoint brings back."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from iqa.config import ModelConfig
+from iqa.errors import UserError
+from iqa.model.quality import QualityModel
+
+SIDE = 64
+CLUSTERS = 3
+
+
+def pictures(number: int = 12) -> torch.Tensor:
+    return torch.randint(
+        0, 256, (number, 3, SIDE, SIDE), generator=torch.Generator().manual_seed(0), dtype=torch.uint8
+    )
+
+
+def config(**changes) -> ModelConfig:
+    small = {"feature_dim": 24, "hidden_dim": 16, "n_clusters": CLUSTERS, "mixture": {"dim": 4}}
+    return ModelConfig(backbone="resnet10t", pretrained=False, **{**small, **changes})
+
+
+def build(**changes) -> QualityModel:
+    torch.manual_seed(0)
+    return QualityModel.from_config(config(**changes), SIDE)
+
+
+def started(**changes) -> QualityModel:
+    model = build(**changes).eval()
+    model.start_mixture(model(pictures()).embedding, config(**changes).mixture)
+    return model
+
+
+def same_state(first: dict, second: dict) -> bool:
+    return first.keys() == second.keys() and all(torch.equal(first[key], second[key]) for key in first)
+
+
+@pytest.mark.parametrize("covariance", ["diag", "tied"])
+def test_a_prediction_has_the_promised_shapes(covariance):
+    prediction = started(mixture={"dim": 4, "covariance": covariance})(pictures())
+    assert prediction.score.shape == (12,)
+    assert prediction.embedding.shape == (12, 24)
+    assert prediction.z.shape == (12, 4)
+    assert prediction.log_responsibilities.shape == (12, CLUSTERS)
+    assert prediction.log_likelihood.shape == (12,)
+
+
+def test_without_clusters_there_is_no_mixture_and_no_projection():
+    model = build(n_clusters=0)
+    prediction = model(pictures())
+    assert prediction.z is prediction.log_responsibilities is prediction.log_likelihood is None
+    assert not [name for name in model.state_dict() if "mixture" in name or "projection" in name]
+    with pytest.raises(UserError, match="no mixture"):
+        model.start_mixture(prediction.embedding, config().mixture)
+
+
+def test_features_can_be_kept_and_predicted_from_later():
+    model = started()
+    torch.testing.assert_close(model.from_features(model.features(pictures())).score, model(pictures()).score)
+
+
+def test_the_head_ignores_the_mixture_until_it_is_started():
+    model = build().eval()
+    before = model(pictures()).score
+    with torch.no_grad():
+        model.mixture.means += 1
+    assert torch.equal(model(pictures()).score, before)
+    model.start_mixture(model(pictures()).embedding, config().mixture)
+    assert not torch.equal(model(pictures()).score, before)
+
+
+def test_starting_the_mixture_shows_it_standardised_points():
+    z = started()(pictures()).z.detach()
+    torch.testing.assert_close(z.mean(0), torch.zeros(4), atol=1e-4, rtol=0)
+    torch.testing.assert_close(z.std(0), torch.ones(4), atol=0.05, rtol=0)
+
+
+def test_more_clusters_than_pictures_is_refused():
+    model = build(n_clusters=20).eval()
+    with pytest.raises(UserError, match="more clusters than pictures"):
+        model.start_mixture(model(pictures()).embedding, config().mixture)
+
+
+def test_the_score_teaches_the_backbone_also_through_the_mixture():
+    model = started()
+    with torch.no_grad():  # leave the mixture as the only way from features to score
+        model.head.regressor[0].weight[:, :24] = 0
+    model(pictures()).score.sum().backward()
+    assert model.backbone.net.conv1[0].weight.grad.abs().sum() > 0
+    assert model.mixture.means.grad.abs().sum() > 0
+
+
+def test_likelihood_and_balance_teach_the_mixture_alone():
+    model = started()
+    sum(model.mixture.losses(model(pictures()).z)).backward()
+    taught = {
+        name.split(".")[0] for name, p in model.named_parameters() if p.grad is not None and p.grad.any()
+    }
+    assert taught == {"mixture"}
+
+
+@pytest.mark.parametrize("fitted", [False, True])
+def test_every_parameter_takes_part_in_every_step(fitted):
+    model = (started() if fitted else build()).train()
+    prediction = model(pictures())
+    (prediction.score.square().mean() + sum(model.mixture.losses(prediction.z))).backward()
+    assert not [name for name, parameter in model.named_parameters() if parameter.grad is None]
+    assert all(parameter.grad.isfinite().all() for parameter in model.parameters())
+
+
+def test_a_frozen_backbone_stays_as_it_is():
+    model = build(freeze_backbone=True).train()
+    before = {key: value.clone() for key, value in model.backbone.state_dict().items()}
+    optimizer = torch.optim.AdamW(model.parameter_groups(0.1, 0.1))
+    assert not model.features(pictures()).requires_grad
+    model(pictures()).score.sum().backward()
+    optimizer.step()
+    assert not model.backbone.training
+    assert model.head.training
+    assert same_state(model.backbone.state_dict(), before)
+
+
+def test_parameter_groups_hold_every_trainable_parameter_once():
+    model = build()
+    groups = {group["name"]: group for group in model.parameter_groups(1e-3, 0.05, 0.1)}
+    grouped = [id(parameter) for group in groups.values() for parameter in group["params"]]
+    assert sorted(grouped) == sorted(id(parameter) for parameter in model.parameters())
+    assert groups["backbone"]["lr"] == pytest.approx(1e-4)
+    assert groups["head"]["lr"] == groups["mixture"]["lr"] == 1e-3
+    assert {name for name, group in groups.items() if group["weight_decay"]} == {"backbone", "head"}
+    assert all(parameter.ndim > 1 for name in ("backbone", "head") for parameter in groups[name]["params"])
+
+
+def test_position_embeddings_take_no_weight_decay():
+    model = QualityModel.from_config(
+        ModelConfig(backbone="test_vit", pretrained=False, n_clusters=0), image_size=160
+    )
+    groups = {group["name"]: group["params"] for group in model.parameter_groups(1e-3, 0.05)}
+    spared = {id(parameter) for parameter in groups["backbone_no_decay"]}
+    assert {id(model.backbone.net.pos_embed), id(model.backbone.net.cls_token)} <= spared
+
+
+@pytest.mark.parametrize("clusters", [0, CLUSTERS])
+def test_a_state_dict_brings_back_the_same_predictions(clusters):
+    trained = build(n_clusters=clusters)
+    if clusters:
+        trained.start_mixture(trained(pictures()).embedding.detach(), config().mixture)
+    trained(pictures())
+    restored = QualityModel.from_config(config(n_clusters=clusters), SIDE, load_weights=False)
+    restored.load_state_dict(trained.state_dict())
+    assert torch.equal(restored.eval()(pictures()).score, trained.eval()(pictures()).score)
+
+
+def test_the_untrained_model_predicts_the_given_mean():
+    model = QualityModel.from_config(config(), SIDE, score_mean=0.6).eval()
+    assert (model(pictures()).score - 0.6).abs().max() < 0.2
+
+
+def test_one_picture_can_be_predicted_in_training_and_evaluation():
+    model = started()
+    for mode in (True, False):
+        head = model.train(mode).from_features(model.eval().features(pictures(1)))
+        assert head.score.shape == (1,)
+        assert head.score.isfinite().all()

@@ -1,0 +1,610 @@
+"""Runs in MLflow: what is in them, how they end, and what a dead server costs (nothing)."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+import iqa
+from iqa.config import ExperimentConfig
+from iqa.errors import Interrupted, UserError
+from iqa.records import EpochRecord
+from iqa.tracking import Tracker, fetch_experiment, open_run, read_run_note, write_run_note
+from iqa.tracking.delivery import PENDING
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with its tables, made once: MLflow takes seconds to create them."""
+    from iqa.tracking.store import connect
+
+    file = tmp_path_factory.mktemp("store") / "mlflow.db"
+    connect(f"sqlite:///{file}")
+    return file
+
+
+@pytest.fixture
+def store(empty_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The URI of a store of its own, with artifacts beside it."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(empty_store, tmp_path / "mlflow.db")
+    return f"sqlite:///{tmp_path / 'mlflow.db'}"
+
+
+@pytest.fixture
+def client(store: str) -> Any:
+    from mlflow import MlflowClient
+
+    return MlflowClient(store)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """What a short training leaves behind."""
+    folder = tmp_path / "experiments" / "small"
+    (folder / "visualizations").mkdir(parents=True)
+    for name in ("config.json", "best_model.pth", "last_model.pth", "training_history.json"):
+        (folder / name).write_text("{}")
+    Image.new("RGB", (30, 20), "red").save(folder / "visualizations" / "features_pca.png")
+    return folder
+
+
+@pytest.fixture
+def dead_server() -> Iterator[str]:
+    """The address of a server that refuses connections at once: a port that is bound but not listening."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{taken.getsockname()[1]}"
+
+
+def settings(uri: str | None, **tracking: Any) -> ExperimentConfig:
+    tracking = {"uri": uri, "experiment": "pictures", "system_metrics": False} | tracking
+    return ExperimentConfig(experiment_name="small", tracking=tracking)
+
+
+def epoch(number: int) -> EpochRecord:
+    figures = dict.fromkeys(
+        ("train_loss", "train_srcc", "train_plcc", "train_krcc", "train_rmse"), 0.1 * number
+    )
+    figures |= dict.fromkeys(("val_loss", "val_srcc", "val_plcc", "val_krcc", "val_rmse"), 0.2 * number)
+    return EpochRecord(epoch=number, learning_rate=1e-3, images_per_second=100.0, seconds=1.0, **figures)
+
+
+def run_of(client: Any, run_id: str | None) -> Any:
+    return client.get_run(run_id)
+
+
+def all_runs(client: Any) -> list[Any]:
+    return client.search_runs([experiment.experiment_id for experiment in client.search_experiments()])
+
+
+def steps(client: Any, run_id: str | None, name: str) -> list[int]:
+    return [metric.step for metric in client.get_metric_history(run_id, name)]
+
+
+def artifacts(client: Any, run_id: str | None, place: str | None = None) -> set[str]:
+    return {item.path for item in client.list_artifacts(run_id, place)}
+
+
+# What a training leaves
+
+
+def test_a_training_is_one_run_with_all_it_did(store: str, client: Any, folder: Path) -> None:
+    config = settings(store)
+    table = pd.DataFrame({"path": ["a.png", "b.png"], "score": [0.1, 0.9]})
+    with open_run(config, role="train", name="small", directory=folder, tags={"device": "cpu"}) as tracker:
+        tracker.log_config(config)
+        tracker.log_dataset(table, name="photos", context="training", digest="f" * 64, source="photos")
+        for number in (1, 2, 3):
+            tracker.log_epoch(epoch(number))
+        tracker.log_metrics({"best_epoch": 3, "nothing": None, "infinite": float("inf")})
+        tracker.log_files(folder)
+        tracker.log_pictures(folder / "visualizations", "visualizations")
+
+    (run,) = all_runs(client)
+    assert (run.info.run_name, run.info.status) == ("small", "FINISHED")
+    assert client.get_experiment(run.info.experiment_id).name == "pictures"
+    assert run.data.params["model.n_clusters"] == "8"
+    assert set(run.data.params) == set(config.flat())
+    assert steps(client, tracker.run_id, "val_srcc") == [1, 2, 3]
+    assert run.data.metrics["val_srcc"] == pytest.approx(0.6)
+    assert "infinite" not in run.data.metrics
+    assert "nothing" not in run.data.metrics
+    assert run.data.tags["backbone"] == "resnet18"
+    assert run.data.tags["dataset"] == "cifar10"
+    assert (run.data.tags["device"], run.data.tags["role"]) == ("cpu", "train")
+    (data,) = run.inputs.dataset_inputs
+    assert (data.dataset.name, data.dataset.digest, data.tags[0].value) == ("photos", "f" * 36, "training")
+    assert artifacts(client, tracker.run_id) >= {"config.json", "best_model.pth", "training_history.json"}
+    assert artifacts(client, tracker.run_id, "visualizations") == {"visualizations/features_pca.png"}
+    assert any("features_pca" in path for path in artifacts(client, tracker.run_id, "images"))
+    assert read_run_note(folder)["run_id"] == run.info.run_id
+    assert not (folder / PENDING).exists()
+
+
+def test_the_artifact_config_is_the_whole_config(store: str, client: Any, tmp_path: Path) -> None:
+    config = settings(store)
+    with open_run(config, role="train", name="small") as tracker:
+        tracker.log_config(config)
+    saved = client.download_artifacts(tracker.run_id, "config.json", str(tmp_path))
+    assert json.loads(Path(saved).read_text()) == config.to_dict()
+
+
+def test_no_epoch_waits_for_the_store(store: str, client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mlflow import MlflowClient
+
+    quick = MlflowClient.log_batch
+
+    def slow(*arguments: Any, **named: Any) -> Any:
+        time.sleep(0.2)
+        return quick(*arguments, **named)
+
+    with open_run(settings(store), role="train", name="small") as tracker:
+        monkeypatch.setattr(MlflowClient, "log_batch", slow)
+        start = time.monotonic()
+        for number in range(1, 201):
+            tracker.log_epoch(epoch(number))
+        waited = time.monotonic() - start
+    assert waited < 0.2
+    assert steps(client, tracker.run_id, "train_loss") == list(range(1, 201))
+
+
+def test_system_metrics_are_logged(store: str, client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0.1")
+    with open_run(settings(store, system_metrics=True), role="train", name="small") as tracker:
+        time.sleep(0.6)
+    assert "system/cpu_utilization_percentage" in run_of(client, tracker.run_id).data.metrics
+
+
+def test_a_setting_logged_before_is_kept_and_the_new_value_is_a_tag(store: str, client: Any) -> None:
+    config = settings(store)
+    with open_run(config, role="train", name="small") as tracker:
+        tracker.log_config(config)
+    longer = config.model_copy(update={"training": config.training.model_copy(update={"epochs": 99})})
+    with open_run(longer, role="train", name="small", run_id=tracker.run_id) as again:
+        again.log_config(longer)
+    run = run_of(client, tracker.run_id)
+    assert run.data.params["training.epochs"] == "50"
+    assert run.data.tags["param.training.epochs"] == "99"
+
+
+# Which run it is
+
+
+def test_a_resumed_training_continues_its_run(store: str, client: Any, folder: Path) -> None:
+    with open_run(settings(store), role="train", name="small", directory=folder) as first:
+        first.log_epoch(epoch(1))
+    noted = read_run_note(folder)["run_id"]
+    with open_run(settings(store), role="train", name="small", directory=folder, run_id=noted) as second:
+        assert run_of(client, noted).info.status == "RUNNING"
+        second.log_epoch(epoch(2))
+    assert not second.new_run
+    assert second.run_id == first.run_id
+    assert steps(client, noted, "val_loss") == [1, 2]
+    assert [run.info.status for run in all_runs(client)] == ["FINISHED"]
+
+
+def test_a_run_that_the_store_does_not_have_is_replaced(
+    store: str, client: Any, folder: Path, capsys: Any
+) -> None:
+    with open_run(settings(store), role="train", name="small", directory=folder, run_id="0" * 32) as tracker:
+        tracker.log_epoch(epoch(1))
+    assert tracker.new_run
+    assert tracker.run_id == read_run_note(folder)["run_id"] != "0" * 32
+    assert "has no run" in capsys.readouterr().err
+    assert [run.info.status for run in all_runs(client)] == ["FINISHED"]
+
+
+def launch(client: Any, monkeypatch: pytest.MonkeyPatch, **params: str) -> str:
+    """Open a run as `mlflow run` does, with the parameters of -P."""
+    run = client.create_run("0")
+    for key, value in params.items():
+        client.log_param(run.info.run_id, key.replace("__", "."), value)
+    monkeypatch.setenv("MLFLOW_RUN_ID", run.info.run_id)
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", "0")
+    return run.info.run_id
+
+
+def test_the_run_of_mlflow_run_is_adopted(store: str, client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    launched = launch(client, monkeypatch, config="configs/small.json", model__n_clusters="8")
+    config = settings(store)
+    with open_run(config, role="train", name="small") as tracker:
+        tracker.log_config(config)
+    (run,) = all_runs(client)
+    assert tracker.run_id == launched
+    assert (run.info.run_name, run.info.status) == ("small", "FINISHED")
+    assert run.data.params["config"] == "configs/small.json"
+    assert set(config.flat()) < set(run.data.params)
+    assert client.get_experiment_by_name("pictures") is None
+
+
+def test_a_name_given_to_mlflow_run_stays(store: str, client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    launched = launch(client, monkeypatch)
+    client.update_run(launched, name="my favourite")
+    with open_run(settings(store), role="train", name="small"):
+        pass
+    assert run_of(client, launched).info.run_name == "my favourite"
+
+
+def test_resuming_under_mlflow_run_continues_the_old_run(
+    store: str, client: Any, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open_run(settings(store), role="train", name="small", directory=folder) as first:
+        first.log_epoch(epoch(1))
+    launched = launch(client, monkeypatch)
+    with open_run(
+        settings(store), role="train", name="small", directory=folder, run_id=first.run_id
+    ) as second:
+        second.log_epoch(epoch(2))
+    assert second.run_id == first.run_id
+    assert run_of(client, launched).data.tags["mlflow.parentRunId"] == first.run_id
+    assert {run.info.status for run in all_runs(client)} == {"FINISHED"}
+
+
+@pytest.mark.parametrize("under_mlflow_run", [False, True])
+def test_an_evaluation_is_a_child_and_writes_to_its_training_too(
+    store: str, client: Any, folder: Path, monkeypatch: pytest.MonkeyPatch, under_mlflow_run: bool
+) -> None:
+    with open_run(settings(store), role="train", name="small", directory=folder) as training:
+        pass
+    if under_mlflow_run:
+        launch(client, monkeypatch)
+    with open_run(settings(store), role="evaluate", name="small-test", directory=folder) as evaluation:
+        for tracker in (evaluation, evaluation.on_run(training.run_id)):
+            tracker.log_metrics({"test_srcc": 0.8})
+            tracker.log_pictures(folder / "visualizations", "visualizations")
+    assert len(all_runs(client)) == 2
+    for run_id in (training.run_id, evaluation.run_id):
+        assert run_of(client, run_id).data.metrics["test_srcc"] == 0.8
+        assert run_of(client, run_id).info.status == "FINISHED"
+        assert artifacts(client, run_id, "visualizations")
+    tags = run_of(client, evaluation.run_id).data.tags
+    assert (tags["role"], tags["mlflow.parentRunId"]) == ("evaluate", training.run_id)
+    assert read_run_note(folder)["run_id"] == training.run_id
+
+
+# How a run ends
+
+
+@pytest.mark.parametrize(
+    ("stop", "status"),
+    [
+        (RuntimeError("the loss is not finite"), "FAILED"),
+        (UserError("no such thing"), "FAILED"),
+        (SystemExit(2), "FAILED"),
+        (SystemExit(0), "FINISHED"),
+        (KeyboardInterrupt(), "KILLED"),
+        (Interrupted("stopped"), "KILLED"),
+    ],
+    ids=lambda value: repr(value),
+)
+def test_no_run_is_left_running(store: str, client: Any, stop: BaseException, status: str) -> None:
+    held = []
+
+    def story() -> None:
+        with open_run(settings(store), role="train", name="small") as tracker:
+            held.append(tracker.run_id)
+            tracker.log_epoch(epoch(1))
+            raise stop
+
+    with pytest.raises(type(stop)):
+        story()
+    (run_id,) = held
+    run = run_of(client, run_id)
+    assert run.info.status == status
+    assert run.info.end_time >= run.info.start_time
+    assert steps(client, run_id, "val_loss") == [1]
+    if isinstance(stop, RuntimeError):
+        assert run.data.tags["error"] == "RuntimeError: the loss is not finite"
+
+
+def test_sigterm_ends_the_run_killed_even_when_it_comes_twice(store: str, client: Any) -> None:
+    def story() -> None:
+        with open_run(settings(store), role="train", name="small"):
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(5)
+
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(Interrupted):
+        story()
+    assert [run.info.status for run in all_runs(client)] == ["KILLED"]
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_what_a_sigkill_left_running_is_ended_by_the_next_run(store: str, client: Any) -> None:
+    code = (
+        "import os, signal, sys\n"
+        "from iqa.config import ExperimentConfig\n"
+        "from iqa.tracking import open_run\n"
+        "tracking = {'uri': sys.argv[1], 'experiment': 'pictures', 'system_metrics': False}\n"
+        "config = ExperimentConfig(experiment_name='small', tracking=tracking)\n"
+        "with open_run(config, role='train', name='lost'): os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    subprocess.run([sys.executable, "-c", code, store], env=environment, check=False)
+    (lost,) = all_runs(client)
+    assert lost.info.status == "RUNNING"
+    with open_run(settings(store), role="train", name="alive"):
+        pass
+    assert {run.info.run_name: run.info.status for run in all_runs(client)} == {
+        "lost": "KILLED",
+        "alive": "FINISHED",
+    }
+
+
+def test_a_run_of_a_living_process_is_left_alone(store: str, client: Any) -> None:
+    with open_run(settings(store), role="train", name="outer") as outer:
+        with open_run(settings(store), role="evaluate", name="inner"):
+            pass
+        assert run_of(client, outer.run_id).info.status == "RUNNING"
+
+
+def test_an_interrupt_stays_killed_after_mlflow_run_calls_it_failed(store: str, client: Any) -> None:
+    from iqa.tracking.endings import correct_status
+
+    run_id = client.create_run("0").info.run_id
+    assert not correct_status(client, run_id)
+    client.set_terminated(run_id, "FAILED", end_time=1234)
+    assert correct_status(client, run_id)
+    assert (run_of(client, run_id).info.status, run_of(client, run_id).info.end_time) == ("KILLED", 1234)
+
+
+# A server that is down
+
+
+def test_a_dead_server_costs_a_warning_and_nothing_is_lost(
+    dead_server: str, store: str, client: Any, folder: Path, capsys: Any
+) -> None:
+    config = settings(dead_server)
+    start = time.monotonic()
+    with open_run(config, role="train", name="small", directory=folder) as tracker:
+        tracker.log_config(config)
+        for number in (1, 2, 3):
+            tracker.log_epoch(epoch(number))
+        tracker.log_files(folder / "config.json")
+    assert time.monotonic() - start < 5
+    unborn = tracker.run_id
+    assert unborn
+    assert unborn.startswith("pending-")
+    warnings = capsys.readouterr().err
+    assert warnings.count("does not answer") == 1
+    assert PENDING in warnings
+    assert (folder / PENDING).is_file()
+
+    # The server is back when the training is evaluated.
+    with open_run(
+        settings(store), role="evaluate", name="small-test", parent=unborn, directory=folder
+    ) as test:
+        test.on_run(unborn).log_metrics({"test_srcc": 0.7})
+    trained = read_run_note(folder)["run_id"]
+    run = run_of(client, trained)
+    assert (run.info.run_name, run.info.status) == ("small", "FINISHED")
+    assert steps(client, trained, "val_srcc") == [1, 2, 3]
+    assert run.data.params["model.n_clusters"] == "8"
+    assert run.data.metrics["test_srcc"] == 0.7
+    assert run_of(client, test.run_id).data.tags["mlflow.parentRunId"] == trained
+    assert artifacts(client, trained) == {"config.json"}
+    assert not (folder / PENDING).exists()
+
+
+def test_a_training_begun_without_a_server_and_resumed_with_one_is_one_run(
+    dead_server: str, store: str, client: Any, folder: Path
+) -> None:
+    with open_run(settings(dead_server), role="train", name="small", directory=folder) as first:
+        first.log_epoch(epoch(1))
+    noted = read_run_note(folder)["run_id"]
+    with open_run(
+        settings(dead_server), role="train", name="small", directory=folder, run_id=noted
+    ) as still_dead:
+        still_dead.log_epoch(epoch(2))
+    with open_run(settings(store), role="train", name="small", directory=folder, run_id=noted) as alive:
+        alive.log_epoch(epoch(3))
+    (run,) = all_runs(client)
+    assert run.info.status == "FINISHED"
+    assert steps(client, run.info.run_id, "val_srcc") == [1, 2, 3]
+    assert read_run_note(folder)["run_id"] == run.info.run_id
+
+
+def test_a_server_lost_on_the_way_is_caught_up_with(
+    store: str, client: Any, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    from mlflow import MlflowClient
+
+    from iqa.tracking import outbox
+
+    def lost(*_: Any, **__: Any) -> None:
+        raise ConnectionError("connection refused")
+
+    with open_run(settings(store), role="train", name="small", directory=folder) as tracker:
+        tracker.log_epoch(epoch(1))
+        with monkeypatch.context() as broken:
+            broken.setattr(MlflowClient, "log_batch", lost)
+            broken.setattr(outbox, "reachable", lambda uri: False)
+            tracker.log_epoch(epoch(2))
+            until(lambda: (folder / PENDING).is_file())
+        tracker.log_epoch(epoch(3))
+    run = run_of(client, tracker.run_id)
+    assert sorted(steps(client, tracker.run_id, "val_srcc")) == [1, 2, 3]
+    assert run.info.status == "FINISHED"
+    assert not (folder / PENDING).exists()
+    assert capsys.readouterr().err.count("does not answer") == 1
+
+
+def until(condition: Any, seconds: float = 10) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def test_what_mlflow_refuses_does_not_stop_the_rest(
+    store: str, client: Any, folder: Path, capsys: Any
+) -> None:
+    with open_run(settings(store), role="train", name="small", directory=folder) as tracker:
+        tracker.log_metrics({"not/a//valid:name?": 1.0})
+        tracker.log_files(folder / "absent.json")
+        tracker.log_metrics({"fine": 1.0})
+    assert run_of(client, tracker.run_id).data.metrics == {"fine": 1.0}
+    assert capsys.readouterr().err.count("MLflow took no") == 2
+    assert not (folder / PENDING).exists()
+
+
+@pytest.mark.parametrize(
+    "uri", ["http://", "http://host:port", "localhost:5000", "foo://bar", "./mlruns", "sqlite:///config.json"]
+)
+def test_a_tracking_uri_that_cannot_work_is_the_users_error(uri: str, folder: Path, monkeypatch: Any) -> None:
+    monkeypatch.chdir(folder)
+    with pytest.raises(UserError, match="tracking URI"), open_run(settings(uri), role="train", name="small"):
+        pass
+
+
+def test_a_deleted_experiment_is_the_users_error(store: str, client: Any) -> None:
+    client.delete_experiment(client.create_experiment("pictures"))
+    with pytest.raises(UserError), open_run(settings(store), role="train", name="small"):
+        pass
+    assert all_runs(client) == []
+
+
+# Tracking off
+
+
+def test_tracking_off_does_nothing_and_needs_no_mlflow(tmp_path: Path) -> None:
+    code = (
+        "import sys; sys.modules['mlflow'] = None\n"
+        "from pathlib import Path\n"
+        "from iqa.config import ExperimentConfig\n"
+        "from iqa.tracking import open_run\n"
+        "config = ExperimentConfig(experiment_name='off', tracking={'enabled': False})\n"
+        "with open_run(config, role='train', name='off', directory=Path('.')) as tracker:\n"
+        "    tracker.log_config(config); tracker.log_metrics({'a': 1.0}); tracker.log_tags({'b': 1})\n"
+        "    tracker.log_files(Path('.')); tracker.log_pictures(Path('.'))\n"
+        "    tracker.log_served_model(Path('.'))\n"
+        "    tracker.on_run('x').log_metrics({'a': 1.0})\n"
+        "    tracker.log_dataset(None, name='a', context='test', digest='d', source='s')\n"
+        "    assert tracker.run_id is None and tracker.uri is None\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=False
+    )
+    assert done.returncode == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+# From a run back to a folder, and to a model
+
+
+def test_the_note_holds_no_password(tmp_path: Path) -> None:
+    write_run_note(tmp_path, run_id="a", tracking_uri="https://me:secret@host:5000/x", experiment_id="1")
+    assert "secret" not in (tmp_path / "mlflow.json").read_text()
+    assert read_run_note(tmp_path)["tracking_uri"] == "https://host:5000/x"
+    assert read_run_note(tmp_path / "nowhere") == {}
+
+
+def test_a_run_becomes_an_experiment_folder_again(
+    store: str, client: Any, folder: Path, tmp_path: Path
+) -> None:
+    with open_run(settings(store), role="train", name="small", directory=folder) as tracker:
+        tracker.log_files(folder)
+    fetched = fetch_experiment(f"runs:/{tracker.run_id}", tmp_path / "fetched", store=store)
+    names = {"config.json", "best_model.pth", "last_model.pth", "training_history.json", "mlflow.json"}
+    assert {path.name for path in fetched.iterdir()} == names
+    assert read_run_note(fetched)["run_id"] == tracker.run_id
+
+
+@pytest.mark.parametrize("uri", ["runs:/", "runs:/" + "0" * 32, "models:/m-1", "runs:/a/b"])
+def test_a_run_that_is_not_there_is_the_users_error(uri: str, store: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError):
+        fetch_experiment(uri, tmp_path / "fetched", store=store)
+    assert not (tmp_path / "fetched").exists()
+
+
+def test_a_run_without_a_model_is_the_users_error(store: str, tmp_path: Path) -> None:
+    with open_run(settings(store), role="evaluate", name="small-test") as tracker:
+        pass
+    with pytest.raises(UserError, match="no trained model"):
+        fetch_experiment(f"runs:/{tracker.run_id}", tmp_path / "fetched", store=store)
+
+
+STUB_SCORING = """
+from io import BytesIO
+from pathlib import Path
+import numpy as np, pandas as pd
+from PIL import Image
+
+class Scorer:
+    def score(self, pictures):
+        opened = [Image.open(BytesIO(p) if isinstance(p, bytes) else p) for p in pictures]
+        score = [float(np.asarray(p).mean()) / 255 for p in opened]
+        return pd.DataFrame({"score": score, "cluster": 2.0, "log_likelihood": np.nan})
+
+def load_scorer(path):
+    assert Path(path).read_text() == "{}"
+    return Scorer()
+"""
+
+SERVE = """
+import base64, json, sys
+import mlflow, pandas as pd
+import mlflow.pyfunc
+uri, picture = sys.argv[1:]
+model = mlflow.pyfunc.load_model(uri)
+encoded = base64.b64encode(open(picture, "rb").read()).decode()
+scores = model.predict(pd.DataFrame({"image": [picture, encoded]}))
+example = model.predict(model.input_example)
+print(json.dumps({
+    "scores": scores.to_dict("list"),
+    "example": len(example),
+    "file": sys.modules["iqa"].__file__,
+    "inputs": model.metadata.get_input_schema().input_names(),
+    "outputs": model.metadata.get_output_schema().input_names(),
+}, default=str))
+"""
+
+
+def test_the_logged_model_scores_in_a_fresh_process(
+    store: str, client: Any, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = shutil.copytree(Path(iqa.__file__).parent, tmp_path / "package" / "iqa")
+    (package / "scoring.py").write_text(STUB_SCORING)
+    monkeypatch.setattr(iqa, "__file__", str(package / "__init__.py"))
+    with open_run(settings(store), role="train", name="small", directory=folder) as tracker:
+        tracker.log_served_model(folder)
+    (output,) = run_of(client, tracker.run_id).outputs.model_outputs
+    picture = tmp_path / "half.png"
+    Image.fromarray(np.full((8, 8, 3), 102, np.uint8)).save(picture)
+
+    done = subprocess.run(
+        [sys.executable, "-c", SERVE, f"models:/{output.model_id}", str(picture)],
+        cwd=tmp_path,
+        env={**os.environ, "MLFLOW_TRACKING_URI": store},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout.splitlines()[-1])
+    assert answer["scores"]["score"] == pytest.approx([0.4, 0.4])
+    assert answer["scores"]["cluster"] == [2, 2]
+    assert answer["example"] == 1
+    assert str(ROOT) not in answer["file"]
+    assert (answer["inputs"], answer["outputs"]) == (["image"], ["score", "cluster", "log_likelihood"])
+
+
+def test_a_tracker_without_a_run_has_the_same_methods() -> None:
+    Tracker(None, None).log_epoch(epoch(1))
