@@ -43,12 +43,12 @@ DISAGREEING_RANKS = 20
 
 def main() -> None:
     shared = Path(os.environ.get("IQA_SHARED_DATA", Path(__file__).resolve().parents[1] / "../shared/data"))
-    parser = argparse.ArgumentParser(description=__doc__,
-    formatter_class=argparse.RawDescriptionHelpFormatter) parser.add_argument("--root", type=Path,
-    default=shared / "kodak24", help="folder of clean pictures") parser.add_argument("--pictures", type=int,
-    default=8, help="how many of them, evenly picked") parser.add_argument("--size", type=int, nargs=2,
-    default=(512, 384), metavar=("WIDTH", "HEIGHT")) parser.add_argument("--out", type=Path,
-    default=Path("benchmarks/results"), help="folder for JSON and plot") options = parser.parse_args()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--root", type=Path, default=shared / "kodak24", help="folder of clean pictures")
+    parser.add_argument("--pictures", type=int, default=8, help="how many of them, evenly picked")
+    parser.add_argument("--size", type=int, nargs=2, default=(512, 384), metavar=("WIDTH", "HEIGHT"))
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results"), help="for JSON and plot")
+    options = parser.parse_args()
     files = sorted(p for p in options.root.glob("*") if p.suffix.lower() in {".png", ".jpg", ".jpeg", ".bmp"})
     if not files:
         print(f"skipped: no clean pictures in {options.root} (name a folder with --root)")
@@ -71,8 +71,7 @@ def pick(files: list[Path], count: int) -> list[Path]:
 def load(files: list[Path], size: tuple[int, int]) -> torch.Tensor:
     """uint8 [N, 3, H, W]: every picture cut and resized to `size` (width, height)."""
     fitted = [ImageOps.fit(Image.open(file).convert("RGB"), size, Image.Resampling.BICUBIC) for file in files]
-    return torch.stack([torch.from_numpy(np.array(picture)).permute(2, 0, 1) for picture in
-    fitted]).contiguous()
+    return torch.stack([torch.from_numpy(np.array(picture)).permute(2, 0, 1) for picture in fitted])
 
 
 def compare(images: torch.Tensor) -> pd.DataFrame:
@@ -81,8 +80,7 @@ def compare(images: torch.Tensor) -> pd.DataFrame:
     cells["group"] = [KINDS[name].group for name in cells["name"]]
     seeds = list(range(len(images)))
     cells["metric"] = [
-        float(np.mean(fidelity(images, distort(images, kind, level, seeds)))) for kind in KINDS for level in
-        LEVELS
+        float(np.mean(fidelity(images, distort(images, kind, level, seeds)))) for kind in KINDS for level in LEVELS
     ]
     cells["rank_difference"] = rankdata(cells["metric"]) - rankdata(cells["mean"])
     return cells
@@ -123,9 +121,16 @@ def plot(cells: pd.DataFrame, report: dict, path: Path) -> None:
     for group, color in GROUP_COLORS.items():
         rows = cells[cells["group"] == group]
         label = group.replace("_", " / ")
-        axes.scatter(rows["mean"], rows["metric"], s=14 + 9 * rows["level"], color=color, label=label,
-        alpha=0.8,
-                     edgecolor="white", linewidth=0.6)
+        axes.scatter(
+            rows["mean"],
+            rows["metric"],
+            s=14 + 9 * rows["level"],
+            color=color,
+            label=label,
+            alpha=0.8,
+            edgecolor="white",
+            linewidth=0.6,
+        )
     worst = cells.reindex(cells["rank_difference"].abs().sort_values(ascending=False).index)[:NAMED_CELLS]
     annotate(axes, worst)
     axes.set_xlim(1, 5)
@@ -147,18 +152,27 @@ def plot(cells: pd.DataFrame, report: dict, path: Path) -> None:
 
 
 def annotate(axes: plt.Axes, cells: pd.DataFrame) -> None:
-    """Name cells beside their dots: left where the metric is kinder than people, else right."""
+    """Name cells beside their dots: left where the metric is kinder than people, else right.
+
+    Names that would overlap move away from the cloud: up on the left, down on the right.
+    """
     placed: list[tuple[float, float]] = []
-    for _, row in cells.sort_values("metric").iterrows():
+    kinder = cells[cells["rank_difference"] > 0].sort_values("metric")
+    harsher = cells[cells["rank_difference"] <= 0].sort_values("metric", ascending=False)
+    for _, row in pd.concat([kinder, harsher]).iterrows():
         above = row["rank_difference"] > 0
         x, y = row["mean"] + (-0.06 if above else 0.06), row["metric"]
-        while any(abs(x - other_x) < 0.9 and abs(y - other_y) < 0.024 for other_x, other_y in placed):
-            y += 0.008
+        while any(abs(x - other_x) < 0.9 and abs(y - other_y) < 0.022 for other_x, other_y in placed):
+            y += 0.004 if above else -0.004
         placed.append((x, y))
         axes.annotate(
-            f"{row['name'].replace('_', ' ')} level {row['level']}", (row["mean"], row["metric"]), (x, y),
-            fontsize=8, ha="right" if above else "left", va="center", arrowprops={"arrowstyle": "-", "lw":
-            0.5, "color": "grey"},
+            f"{row['name'].replace('_', ' ')} level {row['level']}",
+            (row["mean"], row["metric"]),
+            (x, y),
+            fontsize=8,
+            ha="right" if above else "left",
+            va="center",
+            arrowprops={"arrowstyle": "-", "lw": 0.5, "color": "grey"},
         )
 
 

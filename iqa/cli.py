@@ -19,7 +19,8 @@ def run_command(main: Callable[[list[str]], object], arguments: list[str]) -> No
     SIGTERM is taken like Ctrl-C. A fault of ours, as opposed to the user's, is one line too; its traceback is
     shown when the environment variable IQA_TRACEBACK is set.
     """
-    signal.signal(signal.SIGTERM, _interrupt)
+    for name in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(name, _interrupt)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     try:
         main(arguments)
@@ -40,9 +41,7 @@ def run_command(main: Callable[[list[str]], object], arguments: list[str]) -> No
 
 def add_flag(parser: argparse.ArgumentParser, name: str, help_text: str) -> None:
     """A switch that stands alone (`--resume`) or takes a word, as `mlflow run` must give it (`--resume false`)."""
-    parser.add_argument(
-        name, nargs="?", const=True, default=False, type=_truth, metavar="true|false", help=help_text
-    )
+    parser.add_argument(name, nargs="?", const=True, default=False, type=_truth, metavar="true|false", help=help_text)
 
 
 def _truth(text: str) -> bool:
@@ -53,6 +52,8 @@ def _truth(text: str) -> bool:
 
 
 def _interrupt(signum: int, frame: FrameType | None) -> None:
+    # `mlflow run` sends SIGTERM right after Ctrl-C: once is enough, what is being saved must not be cut short.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 

@@ -99,9 +99,7 @@ class LossConfig(Section):
     @model_validator(mode="after")
     def _some_quality_loss(self) -> LossConfig:
         if self.smooth_l1 == 0 and self.correlation == 0:
-            raise ValueError(
-                "training.loss: smooth_l1 and correlation are both 0, so nothing teaches the score"
-            )
+            raise ValueError("training.loss: smooth_l1 and correlation are both 0, so nothing teaches the score")
         return self
 
 

@@ -28,21 +28,16 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> ExperimentCo
         raise UserError(
             f"config {path} does not exist",
             expected="a JSON file, such as configs/quick_test.json",
-            fix=nearest(path.name, beside)
-            or "python pipelines/config_experiments.py writes the standard ones",
+            fix=nearest(path.name, beside) or "python pipelines/config_experiments.py writes the standard ones",
         ) from error
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"config {path} cannot be read", got=error, expected="a UTF-8 JSON file") from error
     try:
         values = json.loads(strip_comments(text))
     except ValueError as error:
-        raise UserError(
-            f"config {path} is not valid JSON", got=error, fix="mend the file at that line"
-        ) from error
+        raise UserError(f"config {path} is not valid JSON", got=error, fix="mend the file at that line") from error
     if not isinstance(values, dict):
-        raise UserError(
-            f"config {path} holds no settings", got=type(values).__name__, expected="a JSON object"
-        )
+        raise UserError(f"config {path} holds no settings", got=type(values).__name__, expected="a JSON object")
     return _with_overrides(values, overrides, where=str(path))
 
 

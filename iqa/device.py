@@ -66,8 +66,7 @@ def memory_advice(device: torch.device) -> Iterator[None]:
         yield
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
         short_of_memory = isinstance(error, (torch.OutOfMemoryError, MemoryError)) or any(
-            words in str(error).lower()
-            for words in ("out of memory", "can't allocate memory", "not enough memory")
+            words in str(error).lower() for words in ("out of memory", "can't allocate memory", "not enough memory")
         )
         if not short_of_memory:
             raise

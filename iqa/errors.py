@@ -11,9 +11,7 @@ class IqaError(Exception):
 
     exit_code = 1
 
-    def __init__(
-        self, what: str, *, got: object = None, expected: object = None, fix: str | None = None
-    ) -> None:
+    def __init__(self, what: str, *, got: object = None, expected: object = None, fix: str | None = None) -> None:
         lines = [what]
         for label, value in (("got", got), ("expected", expected), ("fix", fix)):
             if value is not None:

@@ -168,9 +168,7 @@ def _pair(predicted: ArrayLike, true: ArrayLike) -> tuple[Vector, Vector]:
         raise UserError("too few scores to compare", got=len(x), expected="at least 2")
     for name, side in (("predicted", x), ("true", y)):
         if bad := int(np.count_nonzero(~np.isfinite(side))):
-            raise UserError(
-                f"{name} scores that are not finite", got=f"{bad} of {len(side)}", expected="numbers"
-            )
+            raise UserError(f"{name} scores that are not finite", got=f"{bad} of {len(side)}", expected="numbers")
     return x, y
 
 

@@ -43,7 +43,7 @@ class Predictions:
         """The most responsible component of each picture, -1 without a mixture."""
         if self.responsibilities is None:
             return np.full(len(self.score), -1)
-        return self.responsibilities.argmax(1)
+        return np.asarray(self.responsibilities.argmax(1))
 
 
 class Scorer:
@@ -145,9 +145,7 @@ def _decode(picture: Picture) -> np.ndarray:
         try:
             picture = base64.b64decode(picture, validate=True)
         except binascii.Error as error:
-            raise UserError(
-                "a text is neither a path nor a base64 picture", got=picture[:40] + "..."
-            ) from error
+            raise UserError("a text is neither a path nor a base64 picture", got=picture[:40] + "...") from error
     try:
         return np.asarray(read_rgb(io.BytesIO(picture) if isinstance(picture, bytes) else Path(picture)))
     except ValueError as error:
@@ -161,9 +159,7 @@ def _squares(picture: np.ndarray, side: int) -> Tensor:
     scale = side / min(height, width)
     size = max(side, round(width * scale)), max(side, round(height * scale))
     resized = np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BICUBIC))
-    crops = [
-        resized[y : y + side, x : x + side] for y, x in _corners(resized.shape[0], resized.shape[1], side)
-    ]
+    crops = [resized[y : y + side, x : x + side] for y, x in _corners(resized.shape[0], resized.shape[1], side)]
     return torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2).contiguous()
 
 

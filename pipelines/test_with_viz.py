@@ -28,9 +28,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument(
         "--experiment", default="experiments/quick_test", help="folder, or runs:/<id> (default: %(default)s)"
     )
-    parser.add_argument(
-        "--checkpoint", default="best_model.pth", help="file in that folder (default: %(default)s)"
-    )
+    parser.add_argument("--checkpoint", default="best_model.pth", help="file in that folder (default: %(default)s)")
     add_flag(parser, "--skip_tsne", "leave out t-SNE, the slowest figure")
     options, overrides = parser.parse_known_args(arguments)
 
@@ -54,11 +52,7 @@ def evaluate(folder: ExperimentFolder, config: ExperimentConfig, checkpoint: str
     from iqa.tracking import open_run, read_run_note
 
     evaluated = judge(folder, config, checkpoint)
-    history = (
-        read_json(folder.history_file)
-        if folder.history_file.is_file()
-        else {"epochs": [], "best_epoch": None}
-    )
+    history = read_json(folder.history_file) if folder.history_file.is_file() else {"epochs": [], "best_epoch": None}
     trained_in = read_run_note(folder.path).get("run_id")
     with open_run(
         config,

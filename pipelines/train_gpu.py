@@ -24,12 +24,8 @@ def main(arguments: list[str]) -> None:
         epilog="Any setting can be given by its dotted name, such as --model.n_clusters 12.",
         allow_abbrev=False,
     )
-    parser.add_argument(
-        "--config", default="configs/quick_test.json", help="JSON file (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--output", default="experiments", help="folder of experiments (default: %(default)s)"
-    )
+    parser.add_argument("--config", default="configs/quick_test.json", help="JSON file (default: %(default)s)")
+    parser.add_argument("--output", default="experiments", help="folder of experiments (default: %(default)s)")
     add_flag(parser, "--resume", "continue where an interrupted training of this name stopped")
     options, overrides = parser.parse_known_args(arguments)
     config = load_config(options.config, overrides)

@@ -39,9 +39,7 @@ def shared_data() -> Path:
 def run(tmp_path: Path, shared_cache: Path):
     """Run `python <arguments>` of the project in a folder of its own; returns the finished process."""
 
-    def command(
-        *arguments: str | Path, timeout: float = 300, **environment: str
-    ) -> subprocess.CompletedProcess[str]:
+    def command(*arguments: str | Path, timeout: float = 300, **environment: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, *map(str, arguments)],
             cwd=tmp_path,

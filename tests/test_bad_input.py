@@ -104,9 +104,7 @@ TRAIN_SLIPS = [
 
 
 @pytest.fixture
-def ending(
-    tmp_path: Path, shared_cache: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-):
+def ending(tmp_path: Path, shared_cache: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]):
     """Runs a command to its end in a folder of its own; returns exit code and what it said on stderr."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("IQA_CACHE", str(shared_cache))
@@ -131,11 +129,7 @@ def test_training_says_what_is_wrong(slip: Slip, tmp_path: Path, ending) -> None
     assert "Traceback" not in said
     for words in slip.message:
         assert words in said
-    kept = [
-        path.read_text()
-        for path in tmp_path.glob("experiments/tiny*/best_model.pth")
-        if path.stat().st_size < 99
-    ]
+    kept = [path.read_text() for path in tmp_path.glob("experiments/tiny*/best_model.pth") if path.stat().st_size < 99]
     assert kept == ["precious"]
 
 

@@ -55,9 +55,7 @@ def test_broken_json_names_the_line(tmp_path: Path) -> None:
 
 
 def test_overrides_reach_any_depth(guide: Path) -> None:
-    config = load_config(
-        guide, ["--model.n_clusters", "12", "--training.loss.cluster_loss=0", "--data.root", "/a b"]
-    )
+    config = load_config(guide, ["--model.n_clusters", "12", "--training.loss.cluster_loss=0", "--data.root", "/a b"])
     assert (config.model.n_clusters, config.training.loss.cluster_loss, config.data.root) == (12, 0, "/a b")
     assert override_config(config, ["--model.n_clusters", "0"]).model.n_clusters == 0
 
@@ -161,6 +159,4 @@ def test_an_own_experiment_starts_from_the_base_config() -> None:
     config["experiment_name"] = "my_custom"
     config["model"]["backbone"] = "resnet34"
     assert build_config(config).model.backbone == "resnet34"
-    assert (
-        config_experiments.create_base_config()["model"]["backbone"] == "resnet18"
-    )  # each call is a fresh copy
+    assert config_experiments.create_base_config()["model"]["backbone"] == "resnet18"  # each call is a fresh copy

@@ -30,9 +30,7 @@ def test_a_failure_while_writing_leaves_the_old_file(tmp_path: Path) -> None:
     "refusal",
     [
         OSError(errno.ENOSPC, "No space left on device"),
-        RuntimeError(
-            "[enforce fail at inline_container.cc] . PytorchStreamWriter failed writing file data/0"
-        ),
+        RuntimeError("[enforce fail at inline_container.cc] . PytorchStreamWriter failed writing file data/0"),
     ],
 )
 def test_a_full_disk_is_told_as_such(tmp_path: Path, refusal: Exception) -> None:

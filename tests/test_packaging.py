@@ -54,9 +54,7 @@ def test_conda_installs_exactly_the_pins(conda: dict) -> None:
 
 def test_conda_has_a_python_that_the_project_allows(conda: dict, project: dict) -> None:
     (python,) = [part for part in conda["dependencies"] if str(part).startswith("python=")]
-    assert Requirement(f"iqa{project['project']['requires-python']}").specifier.contains(
-        python.removeprefix("python=")
-    )
+    assert Requirement(f"iqa{project['project']['requires-python']}").specifier.contains(python.removeprefix("python="))
 
 
 @pytest.mark.parametrize(("file", "extra"), [("requirements.txt", None), ("requirements-dev.txt", "dev")])
@@ -64,9 +62,7 @@ def test_each_pin_is_a_version_that_the_project_allows(file: str, extra: str | N
     table = project["project"]
     ranges = {
         canonicalize_name(requirement.name): requirement.specifier
-        for requirement in map(
-            Requirement, table["optional-dependencies"][extra] if extra else table["dependencies"]
-        )
+        for requirement in map(Requirement, table["optional-dependencies"][extra] if extra else table["dependencies"])
     }
     assert set(ranges) == set(pins(file))
     for name, version in pins(file).items():
@@ -93,9 +89,7 @@ def test_an_entry_point_runs_a_module_with_each_of_its_parameters(mlproject: dic
     point = mlproject["entry_points"][entry_point]
     (module,) = re.findall(r"python -m (\S+)", point["command"])
     assert (ROOT / module.replace(".", "/")).with_suffix(".py").is_file()
-    assert re.findall(r"--(\w+) \{(\w+)\}", point["command"]) == [
-        (name, name) for name in point["parameters"]
-    ]
+    assert re.findall(r"--(\w+) \{(\w+)\}", point["command"]) == [(name, name) for name in point["parameters"]]
     assert all("default" in parameter for parameter in point["parameters"].values())
 
 

@@ -79,9 +79,7 @@ def settings(uri: str | None, **tracking: Any) -> ExperimentConfig:
 
 
 def epoch(number: int) -> EpochRecord:
-    figures = dict.fromkeys(
-        ("train_loss", "train_srcc", "train_plcc", "train_krcc", "train_rmse"), 0.1 * number
-    )
+    figures = dict.fromkeys(("train_loss", "train_srcc", "train_plcc", "train_krcc", "train_rmse"), 0.1 * number)
     figures |= dict.fromkeys(("val_loss", "val_srcc", "val_plcc", "val_krcc", "val_rmse"), 0.2 * number)
     return EpochRecord(epoch=number, learning_rate=1e-3, images_per_second=100.0, seconds=1.0, **figures)
 
@@ -200,9 +198,7 @@ def test_a_resumed_training_continues_its_run(store: str, client: Any, folder: P
     assert [run.info.status for run in all_runs(client)] == ["FINISHED"]
 
 
-def test_a_run_that_the_store_does_not_have_is_replaced(
-    store: str, client: Any, folder: Path, capsys: Any
-) -> None:
+def test_a_run_that_the_store_does_not_have_is_replaced(store: str, client: Any, folder: Path, capsys: Any) -> None:
     with open_run(settings(store), role="train", name="small", directory=folder, run_id="0" * 32) as tracker:
         tracker.log_epoch(epoch(1))
     assert tracker.new_run
@@ -248,9 +244,7 @@ def test_resuming_under_mlflow_run_continues_the_old_run(
     with open_run(settings(store), role="train", name="small", directory=folder) as first:
         first.log_epoch(epoch(1))
     launched = launch(client, monkeypatch)
-    with open_run(
-        settings(store), role="train", name="small", directory=folder, run_id=first.run_id
-    ) as second:
+    with open_run(settings(store), role="train", name="small", directory=folder, run_id=first.run_id) as second:
         second.log_epoch(epoch(2))
     assert second.run_id == first.run_id
     assert run_of(client, launched).data.tags["mlflow.parentRunId"] == first.run_id
@@ -388,9 +382,7 @@ def test_a_dead_server_costs_a_warning_and_nothing_is_lost(
     assert (folder / PENDING).is_file()
 
     # The server is back when the training is evaluated.
-    with open_run(
-        settings(store), role="evaluate", name="small-test", parent=unborn, directory=folder
-    ) as test:
+    with open_run(settings(store), role="evaluate", name="small-test", parent=unborn, directory=folder) as test:
         test.on_run(unborn).log_metrics({"test_srcc": 0.7})
     trained = read_run_note(folder)["run_id"]
     run = run_of(client, trained)
@@ -409,9 +401,7 @@ def test_a_training_begun_without_a_server_and_resumed_with_one_is_one_run(
     with open_run(settings(dead_server), role="train", name="small", directory=folder) as first:
         first.log_epoch(epoch(1))
     noted = read_run_note(folder)["run_id"]
-    with open_run(
-        settings(dead_server), role="train", name="small", directory=folder, run_id=noted
-    ) as still_dead:
+    with open_run(settings(dead_server), role="train", name="small", directory=folder, run_id=noted) as still_dead:
         still_dead.log_epoch(epoch(2))
     with open_run(settings(store), role="train", name="small", directory=folder, run_id=noted) as alive:
         alive.log_epoch(epoch(3))
@@ -453,9 +443,7 @@ def until(condition: Any, seconds: float = 10) -> None:
         time.sleep(0.02)
 
 
-def test_what_mlflow_refuses_does_not_stop_the_rest(
-    store: str, client: Any, folder: Path, capsys: Any
-) -> None:
+def test_what_mlflow_refuses_does_not_stop_the_rest(store: str, client: Any, folder: Path, capsys: Any) -> None:
     with open_run(settings(store), role="train", name="small", directory=folder) as tracker:
         tracker.log_metrics({"not/a//valid:name?": 1.0})
         tracker.log_files(folder / "absent.json")
@@ -516,9 +504,7 @@ def test_the_note_holds_no_password(tmp_path: Path) -> None:
     assert read_run_note(tmp_path / "nowhere") == {}
 
 
-def test_a_run_becomes_an_experiment_folder_again(
-    store: str, client: Any, folder: Path, tmp_path: Path
-) -> None:
+def test_a_run_becomes_an_experiment_folder_again(store: str, client: Any, folder: Path, tmp_path: Path) -> None:
     with open_run(settings(store), role="train", name="small", directory=folder) as tracker:
         tracker.log_files(folder)
     fetched = fetch_experiment(f"runs:/{tracker.run_id}", tmp_path / "fetched", store=store)

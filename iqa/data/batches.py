@@ -107,9 +107,7 @@ def _free_memory(device: torch.device) -> float:
     return 0.0
 
 
-def _prefetch(
-    images: torch.Tensor, parts: list[torch.Tensor], device: torch.device
-) -> Iterator[torch.Tensor]:
+def _prefetch(images: torch.Tensor, parts: list[torch.Tensor], device: torch.device) -> Iterator[torch.Tensor]:
     """Copy `images[part]` to the device from a background thread, a few parts ahead of the consumer."""
     ready: queue.Queue[tuple[torch.Tensor, torch.cuda.Event | None] | Exception] = queue.Queue(AHEAD)
     stopped = threading.Event()

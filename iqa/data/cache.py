@@ -30,9 +30,7 @@ def recipe_key(recipe: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:20]
 
 
-def open_or_build(
-    root: Path, name: str, recipe: dict[str, Any], build: Callable[[Path], None]
-) -> tuple[Path, str]:
+def open_or_build(root: Path, name: str, recipe: dict[str, Any], build: Callable[[Path], None]) -> tuple[Path, str]:
     """The folder `root/name`, built if it is absent or damaged, and the SHA-256 (hex) of its contents.
 
     `build` fills an empty folder beside it, which is synced and renamed in one step. Of several processes

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -25,8 +26,8 @@ def check_header(path: Path) -> str:
         return str(image.mode)
 
 
-def read_rgb(path: Path) -> Image.Image:
-    """Decode a picture file as 8-bit RGB: turned as its EXIF says, 16 bits scaled down, alpha put on white.
+def read_rgb(path: Path | BinaryIO) -> Image.Image:
+    """Decode a picture file, or its bytes, as 8-bit RGB: turned as its EXIF says, 16 bits scaled down, alpha put on white.
 
     Raises:
         ValueError: the file cannot be decoded as a picture.
@@ -100,7 +101,7 @@ def refuse_unreadable(faults: dict[str, str]) -> None:
         )
 
 
-def _open(path: Path) -> Image.Image:
+def _open(path: Path | BinaryIO) -> Image.Image:
     try:
         image = Image.open(path)
     except Image.DecompressionBombError as error:

@@ -18,9 +18,7 @@ TSNE_DIMENSIONS = 50
 THREADED_FROM = 1000
 
 
-def pca(
-    features: ArrayLike, components: int = 2, *, seed: int = 0
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def pca(features: ArrayLike, components: int = 2, *, seed: int = 0) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Principal components of features.
 
     Args:
@@ -90,9 +88,7 @@ def _start(reduced: NDArray[np.float64], seed: int) -> NDArray[np.float64]:
 def _matrix(features: ArrayLike) -> NDArray[np.float64]:
     values = np.asarray(features, dtype=np.float64)
     if values.ndim != 2 or 0 in values.shape:
-        raise UserError(
-            "features are not a matrix", got=f"shape {values.shape}", expected="[pictures, dimensions]"
-        )
+        raise UserError("features are not a matrix", got=f"shape {values.shape}", expected="[pictures, dimensions]")
     if not np.isfinite(values).all():
         raise UserError("features that are not finite cannot be laid out", got="NaN or infinity")
     return values

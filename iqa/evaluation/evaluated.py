@@ -19,9 +19,7 @@ COLUMNS = ("image", "content", "split", "kind", "level", "score")
 #: Intervals drawn from fewer clean pictures than this are shown with a warning.
 FEW_CONTENTS = 10
 PSEUDO = "pseudo-MOS"
-PSEUDO_CAVEAT = (
-    "pseudo-MOS: human mean for this kind and level of distortion, not scores of this picture by people"
-)
+PSEUDO_CAVEAT = "pseudo-MOS: human mean for this kind and level of distortion, not scores of this picture by people"
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,9 +63,7 @@ class Evaluated:
         }
         lengths = {name: len(part) for name, part in parts.items() if part is not None}
         if len(set(lengths.values())) > 1:
-            raise UserError(
-                "predictions and pictures do not pair up", got=lengths, expected="one row per picture"
-            )
+            raise UserError("predictions and pictures do not pair up", got=lengths, expected="one row per picture")
 
     def __len__(self) -> int:
         return len(self.predicted)

@@ -109,9 +109,7 @@ def _population(evaluated: Evaluated) -> str:
 def _warning(contents: int) -> str:
     if contents >= FEW_CONTENTS:
         return ""
-    return f"only {contents} contents: " + (
-        "no intervals" if contents < MIN_GROUPS else "intervals are rough"
-    )
+    return f"only {contents} contents: " + ("no intervals" if contents < MIN_GROUPS else "intervals are rough")
 
 
 def _write_metrics(
@@ -163,9 +161,7 @@ def cluster_distribution(evaluated: Evaluated) -> Figure:
     figure = new_figure(9.6 + (3.4 if crowded else 0), 4.6, title, evaluated.caveat)
     counts, boxes = figure.subplots(1, 2)
     places = np.arange(len(categories))
-    bars = counts.bar(
-        places, [len(c.rows) for c in categories], color=[c.colour for c in categories], width=0.75
-    )
+    bars = counts.bar(places, [len(c.rows) for c in categories], color=[c.colour for c in categories], width=0.75)
     counts.bar_label(bars, fontsize=6 if crowded else 8, padding=1.5, color=INK)
     counts.set_title(f"Pictures per {label}")
     counts.set_ylabel("pictures")
@@ -228,9 +224,7 @@ def _score_boxes(axes: Axes, categories: Sequence[Category], true: NDArray[np.fl
     )
     for box, (_, category) in zip(drawn["boxes"], filled, strict=True):
         box.set(facecolor=category.colour, alpha=0.55, edgecolor=category.colour)
-    star = Line2D(
-        [], [], marker="*", color="none", markerfacecolor=RED, markeredgecolor="white", markersize=11
-    )
+    star = Line2D([], [], marker="*", color="none", markerfacecolor=RED, markeredgecolor="white", markersize=11)
     axes.legend([star], ["mean"], loc="lower right", bbox_to_anchor=(1.0, 1.0), borderaxespad=0.1)
 
 

@@ -57,11 +57,7 @@ def choose_samples(true: NDArray[np.floating], error: NDArray[np.floating]) -> t
 
 
 def _sample_note(evaluated: Evaluated) -> str:
-    shown = (
-        "All pictures"
-        if len(evaluated) <= _SAMPLES
-        else "Each picture has the median miss of its band of scores"
-    )
+    shown = "All pictures" if len(evaluated) <= _SAMPLES else "Each picture has the median miss of its band of scores"
     note = f"{shown}; in red, the worst miss of all."
     return f"{note}\n{evaluated.caveat}" if evaluated.caveat else note
 

@@ -40,9 +40,7 @@ def training_curves(
     title = "Training" if best_epoch is None else f"Training: best epoch {best_epoch}, by validation SRCC"
     figure = new_figure(9.6, 6.2, title, caveat)
     panels = figure.subplots(2, 2, sharex=True)
-    for axes, name, title in zip(
-        panels.flat, ("loss", "srcc", "plcc"), ("Loss", "SRCC", "PLCC"), strict=False
-    ):
+    for axes, name, title in zip(panels.flat, ("loss", "srcc", "plcc"), ("Loss", "SRCC", "PLCC"), strict=False):
         _pair_of_curves(axes, epochs, history, name)
         axes.set_title(title)
         _mark_best(axes, epochs, _column(history, f"val_{name}"), best_epoch)
@@ -66,9 +64,7 @@ def _epoch_limits(epochs: NDArray[np.float64]) -> tuple[float, float]:
     return float(epochs.min()) - margin, float(epochs.max()) + margin
 
 
-def _pair_of_curves(
-    axes: Axes, epochs: NDArray[np.float64], history: Sequence[Mapping[str, Any]], name: str
-) -> None:
+def _pair_of_curves(axes: Axes, epochs: NDArray[np.float64], history: Sequence[Mapping[str, Any]], name: str) -> None:
     for part, label, colour in (("train", "training", _TRAIN), ("val", "validation", _VALIDATION)):
         values = _column(history, f"{part}_{name}")
         if np.isfinite(values).any():
@@ -77,13 +73,9 @@ def _pair_of_curves(
             axes.plot([], [], color=colour, label=f"{label}: not recorded")
 
 
-def _curve(
-    axes: Axes, epochs: NDArray[np.float64], values: NDArray[np.float64], colour: str, label: str
-) -> None:
+def _curve(axes: Axes, epochs: NDArray[np.float64], values: NDArray[np.float64], colour: str, label: str) -> None:
     """A line with a point per epoch while there are few, so that one epoch alone or between gaps is seen."""
-    axes.plot(
-        epochs, values, color=colour, marker="o", markersize=3 if len(epochs) <= 40 else 1.5, label=label
-    )
+    axes.plot(epochs, values, color=colour, marker="o", markersize=3 if len(epochs) <= 40 else 1.5, label=label)
 
 
 def _mark_best(

@@ -94,9 +94,7 @@ def _results(evaluated: Evaluated, best_epoch: int | None, seed: int) -> dict[st
     predicted, true = evaluated.predicted, evaluated.true
     contents = evaluated.table["content"].astype(str).to_numpy()
     values = metrics.scores(predicted, true)
-    intervals = metrics.bootstrap(
-        predicted, true, samples=SAMPLES, seed=seed, confidence=CONFIDENCE, groups=contents
-    )
+    intervals = metrics.bootstrap(predicted, true, samples=SAMPLES, seed=seed, confidence=CONFIDENCE, groups=contents)
     logistic = metrics.fit_logistic(predicted, true)
     return {
         "n": len(evaluated),
@@ -157,9 +155,7 @@ def _levels(evaluated: Evaluated) -> list[str]:
 def _by(evaluated: Evaluated, labels: Sequence[str], names: Sequence[str]) -> dict[str, Any]:
     of = np.array(labels)
     return {
-        name: _part(evaluated.predicted[of == name], evaluated.true[of == name])
-        for name in names
-        if name != NO_GROUP
+        name: _part(evaluated.predicted[of == name], evaluated.true[of == name]) for name in names if name != NO_GROUP
     }
 
 
@@ -207,9 +203,7 @@ def _scatter(evaluated: Evaluated, results: Mapping[str, Any]) -> Figure:
 def _pca(evaluated: Evaluated, results: dict[str, Any], seed: int) -> Figure:
     coordinates, explained = embedding.pca(evaluated.features, seed=seed)
     results["pca"] = {"explained_variance_ratio": explained.tolist()}
-    first, second = (
-        f"component {k} ({share:.1%} of the variance)" for k, share in enumerate(explained, start=1)
-    )
+    first, second = (f"component {k} ({share:.1%} of the variance)" for k, share in enumerate(explained, start=1))
     title = f"Features, PCA: two components explain {explained.sum():.1%} of the variance"
     return plots.features_embedding(evaluated, coordinates, title=title, axis_labels=(first, second))
 
@@ -217,11 +211,7 @@ def _pca(evaluated: Evaluated, results: dict[str, Any], seed: int) -> Figure:
 def _tsne(evaluated: Evaluated, results: dict[str, Any], seed: int) -> Figure:
     coordinates, rows, perplexity = embedding.tsne(evaluated.features, seed=seed)
     results["tsne"] = {"n": len(rows), "perplexity": perplexity}
-    kept = (
-        f"{len(rows):,} pictures"
-        if len(rows) == len(evaluated)
-        else f"{len(rows):,} of {len(evaluated):,} pictures"
-    )
+    kept = f"{len(rows):,} pictures" if len(rows) == len(evaluated) else f"{len(rows):,} of {len(evaluated):,} pictures"
     title = f"Features, t-SNE: perplexity {perplexity:.3g}, {kept}"
     return plots.features_embedding(
         evaluated, coordinates, title=title, axis_labels=("t-SNE 1", "t-SNE 2"), rows=rows, ticks=False

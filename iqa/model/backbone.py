@@ -128,9 +128,7 @@ class Backbone(nn.Module):
             return
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter(
-                    "ignore", UserWarning
-                )  # timm's own resampling uses indexing torch retires
+                warnings.simplefilter("ignore", UserWarning)  # timm's own resampling uses indexing torch retires
                 self.net.set_input_size(img_size=(self.image_size, self.image_size))
         except (AssertionError, RuntimeError, ValueError, ZeroDivisionError) as error:
             raise self._wrong_size(error) from error

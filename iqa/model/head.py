@@ -59,9 +59,7 @@ class QualityHead(nn.Module):
         score_mean: float = 0.5,
     ) -> None:
         super().__init__()
-        self.embedding = nn.Sequential(
-            nn.LayerNorm(num_features), nn.Linear(num_features, feature_dim), nn.GELU()
-        )
+        self.embedding = nn.Sequential(nn.LayerNorm(num_features), nn.Linear(num_features, feature_dim), nn.GELU())
         self.projection = Projection(feature_dim, projection_dim) if projection_dim else None
         self.dropout = nn.Dropout(dropout)
         last = nn.Linear(hidden_dim, 1)

@@ -127,9 +127,7 @@ class GaussianMixture(nn.Module):
             log_responsibilities = torch.log_softmax(joint, dim=1)
             log_likelihood = torch.logsumexp(joint, dim=1)
             residual = torch.einsum("bk,bkd->bd", log_responsibilities.exp(), whitened)
-            return MixtureOutput(
-                log_responsibilities, log_likelihood, residual, self._typicality(log_likelihood)
-            )
+            return MixtureOutput(log_responsibilities, log_likelihood, residual, self._typicality(log_likelihood))
 
     def log_prob(self, z: Tensor) -> Tensor:
         """log weight_k + log N(z | component k), float32 [B, K], for z [B, d]."""
@@ -190,9 +188,7 @@ class GaussianMixture(nn.Module):
         return EmFit(float(log_likelihood.mean()), int(em.n_iter_), bool(em.converged_))
 
     @torch.no_grad()
-    def health(
-        self, mean_responsibilities: Tensor, mean_largest: Tensor, mean_log_likelihood: Tensor
-    ) -> MixtureHealth:
+    def health(self, mean_responsibilities: Tensor, mean_largest: Tensor, mean_log_likelihood: Tensor) -> MixtureHealth:
         """Health from means over pictures: of responsibilities [K], their largest [], the log-likelihood []."""
         shares = mean_responsibilities.double().cpu()
         entropy = -torch.xlogy(shares, shares).sum()

@@ -183,9 +183,7 @@ class QualityModel(nn.Module):
         return sum(parameter.numel() for parameter in self.parameters())
 
 
-def _decayed(
-    named: Iterable[tuple[str, nn.Parameter]], exempt: set[str], decayed: bool
-) -> list[nn.Parameter]:
+def _decayed(named: Iterable[tuple[str, nn.Parameter]], exempt: set[str], decayed: bool) -> list[nn.Parameter]:
     """The trainable parameters that take weight decay, or the others: vectors, and names in `exempt`."""
     return [
         parameter

@@ -63,9 +63,7 @@ def experiment_id(client: MlflowClient, wanted: dict[str, str]) -> str:
         raise UserError(
             f"the MLflow experiment '{wanted['name']}' cannot be used",
             got="it was deleted" if found else "it cannot be created",
-            fix=f"mlflow experiments restore --experiment-id {found.experiment_id}, or another name"
-            if found
-            else None,
+            fix=f"mlflow experiments restore --experiment-id {found.experiment_id}, or another name" if found else None,
         )
     return str(found.experiment_id)
 
@@ -123,9 +121,7 @@ def send_files(client: MlflowClient, delivery: Delivery) -> None:
         if entry.name == PENDING or entry.name.startswith("."):
             continue
         if entry.is_dir():
-            client.log_artifacts(
-                delivery["run"], str(entry), f"{place}/{entry.name}" if place else entry.name
-            )
+            client.log_artifacts(delivery["run"], str(entry), f"{place}/{entry.name}" if place else entry.name)
         else:
             client.log_artifact(delivery["run"], str(entry), place)
 

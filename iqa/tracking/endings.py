@@ -31,9 +31,7 @@ def bury_dead_runs(client: MlflowClient, run_id: str) -> None:
     """Mark as KILLED what processes of this machine left RUNNING in the experiment of `run_id`."""
     experiment = client.get_run(run_id).info.experiment_id
     here = socket.gethostname()
-    for run in client.search_runs(
-        [experiment], f"attributes.status = 'RUNNING' and tags.{PROCESS_TAG} != ''"
-    ):
+    for run in client.search_runs([experiment], f"attributes.status = 'RUNNING' and tags.{PROCESS_TAG} != ''"):
         host, _, rest = run.data.tags[PROCESS_TAG].partition(":")
         if host == here and run.info.run_id != run_id and not _alive(*rest.split(":")):
             client.set_tag(run.info.run_id, "error", "its process vanished")

@@ -14,9 +14,7 @@ NOTE = "mlflow.json"
 EXPERIMENT_FILES = ("config.json", "best_model.pth", "last_model.pth", "training_history.json")
 
 
-def write_run_note(
-    directory: Path, *, run_id: str, tracking_uri: str, experiment_id: str | None, **extra: Any
-) -> None:
+def write_run_note(directory: Path, *, run_id: str, tracking_uri: str, experiment_id: str | None, **extra: Any) -> None:
     """Write `directory`/mlflow.json: where the run of this folder is. Passwords in the URI are left out."""
     note = {"run_id": run_id, "tracking_uri": public_uri(tracking_uri), "experiment_id": experiment_id}
     write_json(Path(directory) / NOTE, note | extra)

@@ -65,9 +65,7 @@ def _compute(
     backbone.eval()
     everything = torch.arange(len(store))
     features = torch.empty(len(store), backbone.num_features)
-    bar = tqdm(
-        total=len(store), desc="features", unit="picture", disable=None if progress is None else not progress
-    )
+    bar = tqdm(total=len(store), desc="features", unit="picture", disable=None if progress is None else not progress)
     with memory_advice(device), bar:
         for images, _, rows in Batches(store, everything, batch_size, device, resident=False).epoch():
             with autocast(device, precision):

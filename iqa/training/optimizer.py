@@ -10,9 +10,7 @@ from iqa.config import TrainingConfig
 from iqa.errors import UserError
 
 
-def build_optimizer(
-    groups: list[dict[str, object]], settings: TrainingConfig, device: torch.device
-) -> Optimizer:
+def build_optimizer(groups: list[dict[str, object]], settings: TrainingConfig, device: torch.device) -> Optimizer:
     """The optimiser over parameter groups that carry their own learning rate and weight decay."""
     fused = device.type in ("cpu", "cuda")
     if settings.optimizer == "sgd":

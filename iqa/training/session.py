@@ -61,9 +61,7 @@ class Session:
             check_same_experiment(config, before["config"], folder.last)
         self.store = prepare(config.data, progress=progress)
         torch.manual_seed(config.training.seed)
-        self.image_size = config.data.image_size or default_image_size(
-            config.model.backbone, self.store.picture_size
-        )
+        self.image_size = config.data.image_size or default_image_size(config.model.backbone, self.store.picture_size)
         self.model = QualityModel.from_config(config.model, self.image_size, load_weights=before is None).to(
             self.device
         )
@@ -104,10 +102,7 @@ class Session:
             for record in self.trainer.epochs():
                 if record is self.trainer.best:
                     self._best_state = self._snapshot()
-                if (
-                    record.epoch == self.config.training.epochs
-                    or time.monotonic() - self._saved_at > SAVE_EVERY
-                ):
+                if record.epoch == self.config.training.epochs or time.monotonic() - self._saved_at > SAVE_EVERY:
                     self.save()
                 yield record
         except KeyboardInterrupt:
@@ -134,9 +129,7 @@ class Session:
         return {
             "backbone": self.config.model.backbone,
             "dataset": self.config.data.dataset,
-            "device": torch.cuda.get_device_name(self.device)
-            if self.device.type == "cuda"
-            else str(self.device),
+            "device": torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else str(self.device),
             "precision": str(self.trainer.precision).removeprefix("torch."),
             "image_size": str(self.image_size),
             "weights": self.weights_source,

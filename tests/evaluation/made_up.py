@@ -19,10 +19,7 @@ def clean_pictures(side: int) -> list[np.ndarray]:
     """Square uint8 photographs that scikit-image carries inside its package."""
     pictures = [getattr(data, name)() for name in _PHOTOS]
     squares = [picture[: min(picture.shape[:2]), : min(picture.shape[:2])] for picture in pictures]
-    return [
-        (255 * transform.resize(square, (side, side), anti_aliasing=True)).astype(np.uint8)
-        for square in squares
-    ]
+    return [(255 * transform.resize(square, (side, side), anti_aliasing=True)).astype(np.uint8) for square in squares]
 
 
 def make_table(n: int, random: np.random.Generator) -> pd.DataFrame:

@@ -45,9 +45,7 @@ def ordinary() -> Evaluated:
 
 
 def without_kinds(evaluated: Evaluated) -> Evaluated:
-    return dataclasses.replace(
-        evaluated, table=evaluated.table.assign(kind=None, level=None), score_name="MOS"
-    )
+    return dataclasses.replace(evaluated, table=evaluated.table.assign(kind=None, level=None), score_name="MOS")
 
 
 @pytest.mark.parametrize("draw", FIGURES)
@@ -111,9 +109,7 @@ def test_without_a_mixture_the_figures_say_so_and_use_distortion_groups():
 
 def test_thinned_layouts_show_the_rows_they_are_of(ordinary):
     rows = np.array([1, 5, 7, 90])
-    figure = plots.features_embedding(
-        ordinary, np.arange(8.0).reshape(4, 2), title="", axis_labels=("", ""), rows=rows
-    )
+    figure = plots.features_embedding(ordinary, np.arange(8.0).reshape(4, 2), title="", axis_labels=("", ""), rows=rows)
     by_score, by_category = figure.axes[:2]
     assert by_score.collections[0].get_array().tolist() == ordinary.true[rows].tolist()
     assert sum(len(points.get_offsets()) for points in by_category.collections) == 4

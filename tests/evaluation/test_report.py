@@ -125,9 +125,7 @@ def test_what_does_not_exist_is_null(tmp_path, undrawn):
 
 
 def test_peoples_scores_need_no_kinds(evaluated, tmp_path, undrawn):
-    photos = dataclasses.replace(
-        evaluated, table=evaluated.table.assign(kind=None, level=None), score_name="MOS"
-    )
+    photos = dataclasses.replace(evaluated, table=evaluated.table.assign(kind=None, level=None), score_name="MOS")
     results = report.write_report(photos, [], tmp_path, best_epoch=None, skip_tsne=True)
     assert results["caveat"] is None
     assert results["by_kind"] == results["by_level"] == results["by_group"] == {}

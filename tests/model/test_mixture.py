@@ -39,12 +39,8 @@ def test_densities_and_responsibilities_are_those_of_sklearn(covariance):
     ).fit(points)
     fresh = correlated_points()[::3] + 0.3  # points that neither was fitted to
     output = started(covariance, points)(torch.from_numpy(fresh))
-    np.testing.assert_allclose(
-        output.log_likelihood.detach(), oracle.score_samples(fresh), rtol=1e-3, atol=1e-3
-    )
-    np.testing.assert_allclose(
-        output.log_responsibilities.exp().detach(), oracle.predict_proba(fresh), atol=1e-4
-    )
+    np.testing.assert_allclose(output.log_likelihood.detach(), oracle.score_samples(fresh), rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(output.log_responsibilities.exp().detach(), oracle.predict_proba(fresh), atol=1e-4)
 
 
 @pytest.mark.parametrize("covariance", COVARIANCES)
@@ -202,10 +198,7 @@ def test_a_dead_component_is_moved_to_where_it_is_needed(covariance):
     twin.load_state_dict(mixture.state_dict())
     assert mixture.reseed(z) == 1
     after = mixture(z)
-    assert (
-        mixture.health(after.log_responsibilities.exp().mean(0), after.log_likelihood.mean()).dead_components
-        == 0
-    )
+    assert mixture.health(after.log_responsibilities.exp().mean(0), after.log_likelihood.mean()).dead_components == 0
     assert after.log_likelihood.mean() > before
     assert mixture.reseed(z) == 0
     twin.reseed(z)

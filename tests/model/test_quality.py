@@ -14,9 +14,7 @@ CLUSTERS = 3
 
 
 def pictures(number: int = 12) -> torch.Tensor:
-    return torch.randint(
-        0, 256, (number, 3, SIDE, SIDE), generator=torch.Generator().manual_seed(0), dtype=torch.uint8
-    )
+    return torch.randint(0, 256, (number, 3, SIDE, SIDE), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
 
 
 def config(**changes) -> ModelConfig:
@@ -97,9 +95,7 @@ def test_the_score_teaches_the_backbone_also_through_the_mixture():
 def test_likelihood_and_balance_teach_the_mixture_alone():
     model = started()
     sum(model.mixture.losses(model(pictures()).z)).backward()
-    taught = {
-        name.split(".")[0] for name, p in model.named_parameters() if p.grad is not None and p.grad.any()
-    }
+    taught = {name.split(".")[0] for name, p in model.named_parameters() if p.grad is not None and p.grad.any()}
     assert taught == {"mixture"}
 
 
@@ -136,9 +132,7 @@ def test_parameter_groups_hold_every_trainable_parameter_once():
 
 
 def test_position_embeddings_take_no_weight_decay():
-    model = QualityModel.from_config(
-        ModelConfig(backbone="test_vit", pretrained=False, n_clusters=0), image_size=160
-    )
+    model = QualityModel.from_config(ModelConfig(backbone="test_vit", pretrained=False, n_clusters=0), image_size=160)
     groups = {group["name"]: group["params"] for group in model.parameter_groups(1e-3, 0.05)}
     spared = {id(parameter) for parameter in groups["backbone_no_decay"]}
     assert {id(model.backbone.net.pos_embed), id(model.backbone.net.cls_token)} <= spared

@@ -37,9 +37,7 @@ def best_class(model: torch.nn.Module, picture) -> int:
     top, left = ((length - side) // 2 for length in pixels.shape[-2:])
     middle = pixels[..., top : top + side, left : left + side]
     with torch.no_grad():
-        return int(
-            model((F.interpolate(middle, (224, 224), mode="bicubic", antialias=True) - 0.5) / 0.5).argmax()
-        )
+        return int(model((F.interpolate(middle, (224, 224), mode="bicubic", antialias=True) - 0.5) / 0.5).argmax())
 
 
 def test_packaged_weights_know_a_cat_and_an_espresso():
@@ -137,9 +135,7 @@ def test_without_network_one_quick_error_names_the_keys_that_help(monkeypatch):
 def test_weights_downloaded_before_need_no_network(monkeypatch, tmp_path):
     trained = small_model(seed=1)
     save_file(trained.state_dict(), tmp_path / "model.safetensors")
-    monkeypatch.setattr(
-        "huggingface_hub.try_to_load_from_cache", lambda *_: str(tmp_path / "model.safetensors")
-    )
+    monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda *_: str(tmp_path / "model.safetensors"))
     model = small_model(num_classes=0)
     assert load_pretrained(model, "resnet10t").startswith("hub timm/resnet10t")
     assert same(model, trained)

@@ -18,9 +18,7 @@ class Bomb:
 
 
 def test_what_is_saved_comes_back(tmp_path: Path) -> None:
-    save_checkpoint(
-        tmp_path / "a.pth", {"model": {"w": torch.arange(3)}, "history": [{"epoch": 1, "x": None}]}
-    )
+    save_checkpoint(tmp_path / "a.pth", {"model": {"w": torch.arange(3)}, "history": [{"epoch": 1, "x": None}]})
     content = load_checkpoint(tmp_path / "a.pth")
     assert torch.equal(content["model"]["w"], torch.arange(3))
     assert content["history"] == [{"epoch": 1, "x": None}]

@@ -44,9 +44,7 @@ def weights(path: Path) -> dict[str, torch.Tensor]:
 
 @pytest.mark.parametrize("freeze", [True, False], ids=["frozen", "finetuned"])
 @pytest.mark.parametrize("scheduler", SCHEDULES)
-def test_a_stopped_training_resumes_to_the_same_numbers(
-    tiny, tmp_path: Path, scheduler: str, freeze: bool
-) -> None:
+def test_a_stopped_training_resumes_to_the_same_numbers(tiny, tmp_path: Path, scheduler: str, freeze: bool) -> None:
     config = tiny(**{"training.scheduler": scheduler, "model.freeze_backbone": freeze})
     list(begin(config, tmp_path / "whole").run())
 
@@ -100,9 +98,7 @@ def test_a_plateau_training_can_be_made_longer_but_not_otherwise_changed(tiny, t
         begin(tiny(**plateau, **{"model.dropout": 0.1}), tmp_path / "a", resume=True)
 
 
-def test_a_second_training_keeps_the_first_aside(
-    tiny, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_second_training_keeps_the_first_aside(tiny, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     config = tiny()
     list(begin(config, tmp_path / "a").run())
     first = {path.name: path.read_bytes() for path in (tmp_path / "a").iterdir()}
@@ -141,9 +137,7 @@ def test_a_loss_that_is_not_finite_ends_the_training_and_keeps_what_was(tiny, tm
         list(session.run())
 
 
-def test_memory_that_runs_out_names_the_keys_to_lower(
-    tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_memory_that_runs_out_names_the_keys_to_lower(tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def exhausted(*_: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
 
@@ -155,9 +149,7 @@ def test_memory_that_runs_out_names_the_keys_to_lower(
 def test_without_a_mixture_nothing_of_it_is_left(tiny, tmp_path: Path) -> None:
     records = list(begin(tiny(**{"model.n_clusters": 0}), tmp_path / "a").run())
     assert records[-1].effective_clusters is None
-    assert not [
-        key for key in weights(tmp_path / "a" / "best_model.pth") if "mixture" in key or "projection" in key
-    ]
+    assert not [key for key in weights(tmp_path / "a" / "best_model.pth") if "mixture" in key or "projection" in key]
 
 
 def test_the_mixture_starts_after_its_warm_up(tiny, tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ def to_bytes(unit: Tensor) -> Tensor:
 
 
 def gaussian_weights(sigma: float) -> Tensor:
-    """Gaussian averaged over each pixel's width, so that a sigma of a fraction of a pixel keeps its meaning."""
+    """Gaussian averaged over each pixel's width: a sigma of a fraction of a pixel keeps its meaning."""
     radius = max(1, int(3 * sigma + 1))
     edges = torch.arange(-radius, radius + 2, dtype=torch.float64) - 0.5
     below = 0.5 * (1 + torch.erf(edges / (max(sigma, 1e-6) * 2**0.5)))
@@ -74,7 +74,7 @@ def blur(planes: Tensor, sigma: float) -> Tensor:
 
 
 def filter_each(planes: Tensor, kernel: Tensor) -> Tensor:
-    """Correlate each plane of [B, C, H, W] with a kernel [h, w] for all or [B, h, w], one for each picture."""
+    """Correlate each plane of [B, C, H, W] with a kernel [h, w] for all, or [B, h, w] for each picture."""
     kernels = kernel.expand(len(planes), *kernel.shape[-2:])
     height, width = kernel.shape[-2:]
     padding = (width // 2, width // 2, height // 2, height // 2)
