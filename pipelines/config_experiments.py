@@ -105,10 +105,10 @@ def create_quick_test_config() -> Config:
     config = create_base_config()
     config["experiment_name"] = "quick_test"
     config["data"].update(
-        dataset="photos", train_samples=750, val_samples=250, test_samples=250, batch_size=64, num_workers=2
+        dataset="photos", train_samples=1500, val_samples=400, test_samples=400, batch_size=64, picture_size=128
     )
     config["model"].update(backbone="tf_efficientnet_lite0", n_clusters=4, freeze_backbone=True)
-    config["training"].update(epochs=20, learning_rate=1e-3)
+    config["training"].update(epochs=15, learning_rate=3e-4, scheduler="one_cycle", scheduler_params={})
     return config
 
 

@@ -27,7 +27,7 @@ def check_header(path: Path) -> str:
 
 
 def read_rgb(path: Path | BinaryIO) -> Image.Image:
-    """Decode a picture file, or its bytes, as 8-bit RGB: turned as its EXIF says, 16 bits scaled down, alpha put on white.
+    """Decode a picture file as 8-bit RGB: turned as its EXIF says, 16 bits scaled down, alpha put on white.
 
     Raises:
         ValueError: the file cannot be decoded as a picture.
