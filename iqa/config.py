@@ -61,6 +61,8 @@ class MixtureConfig(Section):
     max_iter: Positive = 100
     reg_covar: Annotated[float, Field(gt=0)] = 1e-3
     min_variance: Annotated[float, Field(gt=0)] = 1e-3
+    #: The mixture's learning rate relative to the head's: its centres must keep up with a projection that moves.
+    lr_multiplier: Annotated[float, Field(gt=0, le=1000)] = 30.0
     #: A component below this share of an equal share is dead and is started anew.
     reseed_below: Share = 0.1
 
@@ -113,8 +115,8 @@ class TrainingConfig(Section):
     scheduler: Literal["reduce_on_plateau", "cosine", "one_cycle", "none"] = "reduce_on_plateau"
     #: Arguments of the scheduler: mode, factor, patience, min_lr | eta_min | pct_start, div_factor, final_div_factor.
     scheduler_params: dict[str, float | int | str] = Field(default_factory=dict)
-    #: The backbone's learning rate relative to the head's; null: 0.1 with pretrained weights, else 1.
-    backbone_lr_multiplier: Annotated[float, Field(ge=0, le=10)] | None = None
+    #: The backbone's learning rate relative to the head's.
+    backbone_lr_multiplier: Annotated[float, Field(ge=0, le=10)] = 1.0
     #: Largest norm of the gradient; 0 leaves it as it is.
     clip_gradient: Annotated[float, Field(ge=0)] = 1.0
     loss: LossConfig = LossConfig()

@@ -108,6 +108,7 @@ def create_quick_test_config() -> Config:
         dataset="photos", train_samples=1500, val_samples=400, test_samples=400, batch_size=64, picture_size=128
     )
     config["model"].update(backbone="tf_efficientnet_lite0", n_clusters=4, freeze_backbone=True)
+    config["model"]["mixture"] = {"dim": 4, "covariance": "tied"}
     config["training"].update(epochs=15, learning_rate=3e-4, scheduler="one_cycle", scheduler_params={})
     return config
 

@@ -155,9 +155,14 @@ class QualityModel(nn.Module):
         return self
 
     def parameter_groups(
-        self, learning_rate: float, weight_decay: float, backbone_lr_multiplier: float = 1.0
+        self,
+        learning_rate: float,
+        weight_decay: float,
+        *,
+        backbone_lr_multiplier: float = 1.0,
+        mixture_lr_multiplier: float = 1.0,
     ) -> list[dict[str, Any]]:
-        """Groups for an optimiser: the backbone at its own learning rate; no weight decay on biases, norms,
+        """Groups for an optimiser: backbone and mixture at their own learning rates; no weight decay on biases, norms,
         position embeddings and the mixture. Each has "name", "params", "lr", "weight_decay"; none is empty.
         """
         exempt = self.backbone.no_weight_decay()
@@ -170,7 +175,7 @@ class QualityModel(nn.Module):
             ("backbone_no_decay", backbone_rate, 0.0, _decayed(backbone, exempt, False)),
             ("head", learning_rate, weight_decay, _decayed(head, set(), True)),
             ("head_no_decay", learning_rate, 0.0, _decayed(head, set(), False)),
-            ("mixture", learning_rate, 0.0, mixture),
+            ("mixture", learning_rate * mixture_lr_multiplier, 0.0, mixture),
         ]
         return [
             {"name": name, "params": parameters, "lr": rate, "weight_decay": decay}

@@ -57,10 +57,12 @@ class Trainer:
         self.precision = choose_precision(self.settings.precision, device)
         self.history: list[EpochRecord] = []
         self._hide_progress = None if progress is None else not progress
-        multiplier = self.settings.backbone_lr_multiplier
-        if multiplier is None:
-            multiplier = 0.1 if config.model.pretrained else 1.0
-        groups = model.parameter_groups(self.settings.learning_rate, self.settings.weight_decay, multiplier)
+        groups = model.parameter_groups(
+            self.settings.learning_rate,
+            self.settings.weight_decay,
+            backbone_lr_multiplier=self.settings.backbone_lr_multiplier,
+            mixture_lr_multiplier=self.mixture_settings.lr_multiplier,
+        )
         self.optimizer = build_optimizer(groups, self.settings, device)
         mixture = [group["params"] for group in groups if group["name"] == "mixture"]
         others = [p for group in groups if group["name"] != "mixture" for p in group["params"]]
@@ -74,7 +76,7 @@ class Trainer:
 
     @property
     def best(self) -> EpochRecord | None:
-        """The first epoch with the highest validation SRCC, or None while no epoch has one."""
+        """The epoch that best_model.pth holds, or None while no epoch has a validation SRCC."""
         return best_record(self.history)
 
     def epochs(self) -> Iterator[EpochRecord]:
@@ -263,8 +265,9 @@ class _Tally:
 
 
 def best_record(history: list[EpochRecord]) -> EpochRecord | None:
-    """The first record with the highest validation SRCC."""
-    judged = [(record.val_srcc, -record.epoch, record) for record in history if record.val_srcc is not None]
+    """The first record with the highest validation SRCC; once the mixture has started, those before do not count."""
+    whole = [record for record in history if record.effective_clusters is not None] or history
+    judged = [(record.val_srcc, -record.epoch, record) for record in whole if record.val_srcc is not None]
     return max(judged)[2] if judged else None
 
 

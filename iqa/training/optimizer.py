@@ -43,8 +43,8 @@ class Schedule:
 
     @property
     def learning_rate(self) -> float:
-        """The head's learning rate now (the highest of all groups)."""
-        return float(max(group["lr"] for group in self.optimizer.param_groups))
+        """The head's learning rate now: the one that the config names."""
+        return float(next(group["lr"] for group in self.optimizer.param_groups if group["name"] == "head"))
 
     def after_step(self) -> None:
         if self._course is not None:

@@ -105,7 +105,7 @@ def test_a_state_dict_brings_everything_that_features_depend_on():
 
 
 def test_default_size_follows_the_picture_up_to_the_native_size():
-    assert [default_image_size("resnet18", side) for side in (32, 100, 512)] == [64, 100, 224]
+    assert [default_image_size("resnet18", side) for side in (32, 100, 512)] == [96, 100, 224]
     assert [default_image_size("vit_small_patch16_224", side) for side in (32, 512)] == [224, 224]
     assert default_image_size("swin_tiny_patch4_window7_224", 32) == 224
 

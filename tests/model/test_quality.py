@@ -122,11 +122,15 @@ def test_a_frozen_backbone_stays_as_it_is():
 
 def test_parameter_groups_hold_every_trainable_parameter_once():
     model = build()
-    groups = {group["name"]: group for group in model.parameter_groups(1e-3, 0.05, 0.1)}
+    groups = {
+        group["name"]: group
+        for group in model.parameter_groups(1e-3, 0.05, backbone_lr_multiplier=0.1, mixture_lr_multiplier=30)
+    }
     grouped = [id(parameter) for group in groups.values() for parameter in group["params"]]
     assert sorted(grouped) == sorted(id(parameter) for parameter in model.parameters())
     assert groups["backbone"]["lr"] == pytest.approx(1e-4)
-    assert groups["head"]["lr"] == groups["mixture"]["lr"] == 1e-3
+    assert groups["head"]["lr"] == 1e-3
+    assert groups["mixture"]["lr"] == pytest.approx(0.03)
     assert {name for name, group in groups.items() if group["weight_decay"]} == {"backbone", "head"}
     assert all(parameter.ndim > 1 for name in ("backbone", "head") for parameter in groups[name]["params"])
 

@@ -158,6 +158,14 @@ def test_the_mixture_starts_after_its_warm_up(tiny, tmp_path: Path) -> None:
     assert all(1 <= record.effective_clusters <= 3 for record in records[2:] if record.effective_clusters)
 
 
+def test_the_best_model_has_its_mixture(tiny, tmp_path: Path) -> None:
+    session = begin(tiny(**{"model.mixture.warmup_epochs": 2}), tmp_path / "a")
+    list(session.run())
+    assert session.trainer.best is not None
+    assert session.trainer.best.epoch > 2
+    assert load_checkpoint(session.folder.best)["model"]["mixture.fitted"]
+
+
 def test_the_same_seed_gives_the_same_training_and_another_seed_another(tiny, tmp_path: Path) -> None:
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         list(begin(tiny(**{"training.seed": seed}), tmp_path / name).run())
