@@ -29,6 +29,10 @@ from iqa.training.session import build_feed
 Picture = str | Path | bytes | Image.Image | np.ndarray
 
 
+#: Characters; a longer text cannot be a path and is taken for a base64 picture.
+LONGEST_PATH = 512
+
+
 @dataclass(frozen=True)
 class Predictions:
     """What the model says of N pictures; the mixture's part is None without a mixture."""
@@ -141,16 +145,20 @@ def _decode(picture: Picture) -> np.ndarray:
         return picture
     if isinstance(picture, Image.Image):
         return np.asarray(as_rgb(picture))
-    if isinstance(picture, str) and len(picture) > 512 and not Path(picture[:255]).exists():
-        try:
-            picture = base64.b64decode(picture, validate=True)
-        except binascii.Error as error:
-            raise UserError("a text is neither a path nor a base64 picture", got=picture[:40] + "...") from error
+    if isinstance(picture, str) and len(picture) > LONGEST_PATH:
+        picture = _from_base64(picture)
     try:
         return np.asarray(read_rgb(io.BytesIO(picture) if isinstance(picture, bytes) else Path(picture)))
     except ValueError as error:
         name = "encoded bytes" if isinstance(picture, bytes) else str(picture)
         raise UserError(f"picture cannot be read: {name}", got=error) from error
+
+
+def _from_base64(text: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except binascii.Error as error:
+        raise UserError("a text is neither a path nor a base64 picture", got=f"{text[:40]}...") from error
 
 
 def _squares(picture: np.ndarray, side: int) -> Tensor:

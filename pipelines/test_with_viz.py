@@ -47,7 +47,7 @@ def main(arguments: list[str]) -> None:
 
 def evaluate(folder: ExperimentFolder, config: ExperimentConfig, checkpoint: str, *, skip_tsne: bool) -> None:
     """Judge one checkpoint; the figures go to a run of their own and to the training's run."""
-    from iqa.evaluation.report import write_report
+    from iqa.evaluation.report import RESULTS, TABLE, write_report
     from iqa.files import read_json
     from iqa.tracking import open_run, read_run_note
 
@@ -75,7 +75,8 @@ def evaluate(folder: ExperimentFolder, config: ExperimentConfig, checkpoint: str
         for run in (tracker, tracker.on_run(trained_in)):
             run.log_metrics(figures)
             run.log_pictures(folder.visualizations, "visualizations")
-            run.log_files(folder.visualizations, "visualizations")
+            for name in (RESULTS, TABLE):
+                run.log_files(folder.visualizations / name, "visualizations")
     show(results, folder)
 
 

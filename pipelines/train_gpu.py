@@ -65,9 +65,10 @@ def train(session: Session) -> None:
         if tracker.run_id != earlier:
             for record in session.trainer.history:
                 tracker.log_epoch(record)
-        for record in session.run():
-            tracker.log_epoch(record)
-            print(line(record, config.training.epochs), flush=True)
+        with session.interruptible():
+            for record in session.run():
+                tracker.log_epoch(record)
+                print(line(record, config.training.epochs), flush=True)
         tracker.log_metrics(session.summary())
         tracker.log_files(folder.path, None)
         tracker.log_served_model(folder.path)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
+from places import ROOT
 
 #: Floors of the house: a module imports from its own floor and those below, never from above.
 FLOORS = [

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
+from places import ROOT
 
 from iqa.config import ExperimentConfig
 from iqa.config_file import build_config, load_config, override_config, parse_overrides, strip_comments

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import seaborn
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -195,14 +196,18 @@ def _categories(evaluated: Evaluated) -> tuple[list[Category], str, str]:
 
 
 def _score_boxes(axes: Axes, categories: Sequence[Category], true: NDArray[np.floating]) -> None:
-    filled = [(place, category) for place, category in enumerate(categories) if category.rows]
-    drawn = axes.boxplot(
-        [true[category.rows] for _, category in filled],
-        positions=[place for place, _ in filled],
-        widths=0.6,
-        patch_artist=True,
+    places = np.concatenate([np.full(len(each.rows), place) for place, each in enumerate(categories)])
+    seaborn.boxplot(
+        x=places,
+        y=true[[row for each in categories for row in each.rows]],
+        hue=places,
+        order=range(len(categories)),
+        hue_order=range(len(categories)),
+        palette=[each.colour for each in categories],
+        legend=False,
+        dodge=False,
+        width=0.6,
         showmeans=True,
-        manage_ticks=False,
         meanprops={
             "marker": "*",
             "markerfacecolor": RED,
@@ -211,19 +216,13 @@ def _score_boxes(axes: Axes, categories: Sequence[Category], true: NDArray[np.fl
             "markeredgewidth": 0.6,
             "zorder": 4,
         },
+        boxprops={"alpha": 0.6},
         medianprops={"color": INK, "linewidth": 1.3},
-        whiskerprops={"color": GREY},
-        capprops={"color": GREY},
-        flierprops={
-            "marker": "o",
-            "markersize": 2.5,
-            "markerfacecolor": GREY,
-            "markeredgecolor": "none",
-            "alpha": 0.6,
-        },
+        fliersize=2.5,
+        linecolor=GREY,
+        linewidth=1,
+        ax=axes,
     )
-    for box, (_, category) in zip(drawn["boxes"], filled, strict=True):
-        box.set(facecolor=category.colour, alpha=0.55, edgecolor=category.colour)
     star = Line2D([], [], marker="*", color="none", markerfacecolor=RED, markeredgecolor="white", markersize=11)
     axes.legend([star], ["mean"], loc="lower right", bbox_to_anchor=(1.0, 1.0), borderaxespad=0.1)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,10 @@ def describe(table: pd.DataFrame, name: str, digest: str, source: str) -> dict[s
     # A data set that only has a name, such as pictures inside installed packages, comes from code.
     origin = public_uri(source) if located else CodeDatasetSource({"source": source})
     data = from_pandas(table, source=origin, name=name, digest=digest[:DIGEST_LENGTH])
-    entity = data._to_mlflow_entity()
+    with warnings.catch_warnings():
+        # A hint for tables that are served, of no use to who trains: whole numbers cannot be missing.
+        warnings.filterwarnings("ignore", message="Hint: Inferred schema contains integer")
+        entity = data._to_mlflow_entity()
     return {
         "name": entity.name,
         "digest": entity.digest,

@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.models import ModelSignature
 
-MODEL_NAME = "quality_model"
+MODEL_NAME = "model"
 #: What iqa.scoring imports; named here because letting MLflow find out takes minutes.
 REQUIREMENTS = (
     *("mlflow", "torch", "torchvision", "timm", "numpy", "pandas", "scipy", "scikit-learn"),
-    *("pillow", "safetensors", "pydantic", "tqdm"),
+    *("filelock", "pillow", "piq", "pyarrow", "pydantic", "safetensors", "tqdm"),
 )
 
 

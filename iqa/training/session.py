@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -95,23 +96,31 @@ class Session:
         """Train what is left; each record comes after its epoch is on disk, or will be within SAVE_EVERY seconds.
 
         Raises:
-            Interrupted: Ctrl-C or SIGTERM; says what is saved and how to continue.
             IqaError: training failed; what was saved stays.
         """
+        for record in self.trainer.epochs():
+            if record is self.trainer.best:
+                self._best_state = self._snapshot()
+            if record.epoch == self.config.training.epochs or time.monotonic() - self._saved_at > SAVE_EVERY:
+                self.save()
+            yield record
+        require_epochs(self.folder)
+
+    @contextmanager
+    def interruptible(self) -> Iterator[None]:
+        """Around the consumption of `run`: turns Ctrl-C and SIGTERM into word of what is saved and how to go on.
+
+        Raises:
+            Interrupted: in place of KeyboardInterrupt.
+        """
         try:
-            for record in self.trainer.epochs():
-                if record is self.trainer.best:
-                    self._best_state = self._snapshot()
-                if record.epoch == self.config.training.epochs or time.monotonic() - self._saved_at > SAVE_EVERY:
-                    self.save()
-                yield record
+            yield
         except KeyboardInterrupt:
             raise Interrupted(
                 f"stopped; {self.trainer.epoch} of {self.config.training.epochs} epochs are done, "
                 f"and {self.folder.path} holds what is needed to go on\n"
                 "  continue: the same command with --resume (under mlflow run: -P resume=true)"
             ) from None
-        require_epochs(self.folder)
 
     def save(self) -> None:
         """Write the best model if it is new, then the state after the last epoch, then the history."""

@@ -15,8 +15,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import ROOT
 from PIL import Image
+from places import ROOT
 from test_sources import draw
 
 from iqa.config import DataConfig

@@ -198,7 +198,12 @@ def test_a_dead_component_is_moved_to_where_it_is_needed(covariance):
     twin.load_state_dict(mixture.state_dict())
     assert mixture.reseed(z) == 1
     after = mixture(z)
-    assert mixture.health(after.log_responsibilities.exp().mean(0), after.log_likelihood.mean()).dead_components == 0
+    assert (
+        mixture.health(
+            after.log_responsibilities.exp().mean(0), torch.tensor(0.5), after.log_likelihood.mean()
+        ).dead_components
+        == 0
+    )
     assert after.log_likelihood.mean() > before
     assert mixture.reseed(z) == 0
     twin.reseed(z)

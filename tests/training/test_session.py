@@ -75,8 +75,9 @@ def test_a_training_stopped_in_the_middle_of_an_epoch_resumes_too(
 
     with monkeypatch.context() as patch:
         patch.setattr(Trainer, "_step", interrupted)
-        with pytest.raises(Interrupted, match=r"2 of 4 epochs.*\n.*--resume"):
-            list(begin(config, tmp_path / "parts").run())
+        session = begin(config, tmp_path / "parts")
+        with pytest.raises(Interrupted, match=r"2 of 4 epochs.*\n.*--resume"), session.interruptible():
+            list(session.run())
     list(begin(config, tmp_path / "parts", resume=True).run())
     assert story(tmp_path / "parts") == story(tmp_path / "whole")
 
