@@ -62,7 +62,7 @@ class MixtureConfig(Section):
     reg_covar: Annotated[float, Field(gt=0)] = 1e-3
     min_variance: Annotated[float, Field(gt=0)] = 1e-3
     #: The mixture's learning rate relative to the head's: its centres must keep up with a projection that moves.
-    lr_multiplier: Annotated[float, Field(gt=0, le=1000)] = 30.0
+    lr_multiplier: Annotated[float, Field(gt=0, le=1000)] = 100.0
     #: A component below this share of an equal share is dead and is started anew.
     reseed_below: Share = 0.1
 
@@ -85,6 +85,14 @@ class ModelConfig(Section):
     stages: Literal["all", "last"] = "all"
     pooling: Literal["mean_std", "mean"] = "mean_std"
     mixture: MixtureConfig = MixtureConfig()
+
+    @model_validator(mode="after")
+    def _room_for_projection(self) -> ModelConfig:
+        if self.n_clusters and self.mixture.dim > self.feature_dim:
+            raise ValueError(
+                f"model.mixture.dim: got {self.mixture.dim}, expected at most model.feature_dim ({self.feature_dim})"
+            )
+        return self
 
 
 class LossConfig(Section):

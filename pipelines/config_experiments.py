@@ -109,7 +109,7 @@ def create_quick_test_config() -> Config:
     )
     config["model"].update(backbone="tf_efficientnet_lite0", n_clusters=4, freeze_backbone=True)
     config["model"]["mixture"] = {"dim": 4, "covariance": "tied"}
-    config["training"].update(epochs=12, learning_rate=1e-4, scheduler="one_cycle", scheduler_params={})
+    config["training"].update(epochs=12, learning_rate=3e-4, scheduler="one_cycle", scheduler_params={})
     return config
 
 

@@ -13,25 +13,35 @@ _START_SCALE = 0.1  # of the last layer's weights: predictions start close to th
 class Projection(nn.Module):
     """Embedding [B, feature_dim] -> z, float32 [B, dim] of mean 0 and variance 1.
 
-    Standardised, so that likelihood cannot be gained by shrinking all points to one.
+    Its directions are principal components, found where the mixture starts, and are not trained: clusters describe
+    the embedding and do not bend it. Until then they are random.
     """
+
+    directions: Tensor
 
     def __init__(self, feature_dim: int, dim: int) -> None:
         super().__init__()
-        self.linear = nn.Linear(feature_dim, dim)
+        self.register_buffer("directions", torch.randn(feature_dim, dim) / feature_dim**0.5)
         self.standardise = Standardise(dim)
 
     def forward(self, embedding: Tensor) -> Tensor:
-        """Project embeddings [B, feature_dim]."""
-        z: Tensor = self.standardise(self.linear(embedding))
-        return z
+        """Project embeddings [B, feature_dim]; no gradient goes back."""
+        with torch.no_grad(), torch.autocast(embedding.device.type, enabled=False):
+            z: Tensor = self.standardise(embedding.float() @ self.directions)
+            return z
 
     @torch.no_grad()
     def calibrate(self, embeddings: Tensor) -> Tensor:
-        """Set the running statistics to those of embeddings [N, feature_dim]; returns their z [N, dim]."""
-        raw = self.linear(embeddings)
+        """Fit directions and running statistics to embeddings [N, feature_dim]; returns their z [N, dim].
+
+        With fewer pictures than dimensions the directions that pictures cannot fill stay random.
+        """
+        centred = embeddings.float() - embeddings.float().mean(dim=0)
+        components = torch.linalg.svd(centred, full_matrices=False).Vh[: self.directions.shape[1]]
+        self.directions[:, : len(components)] = components.T
+        raw = embeddings.float() @ self.directions
         self.standardise.fit(raw)
-        return self.standardise.apply_running(raw.float())
+        return self.standardise.apply_running(raw)
 
 
 class QualityHead(nn.Module):

@@ -120,17 +120,17 @@ class QualityModel(nn.Module):
         z = self.head.project(embedding)
         if self.mixture is None or z is None:
             return Prediction(self.head.score(embedding), embedding)
-        output = self.mixture(z)
-        encoding = output.encoding
-        encoding = torch.where(self.mixture.fitted, encoding, torch.zeros_like(encoding))
+        with torch.no_grad():  # likelihood alone teaches the mixture (`GaussianMixture.losses`)
+            output = self.mixture(z)
+            encoding = torch.where(self.mixture.fitted, output.encoding, torch.zeros_like(output.encoding))
         score = self.head.score(embedding, encoding)
         return Prediction(score, embedding, z, output.log_responsibilities, output.log_likelihood)
 
     def start_mixture(self, embeddings: Tensor, settings: MixtureConfig, *, seed: int = 0) -> EmFit:
         """Start the mixture by EM over the training pictures' embeddings [N, feature_dim].
 
-        The projection's running statistics are first set to those of all these pictures: batches seen so far
-        gave them only roughly, and EM would fit points of another scale than training shows it next.
+        The projection is first fitted to these pictures, so that EM sees points of the scale that training shows
+        it next.
 
         Raises:
             UserError: more clusters than pictures, or there is no mixture.
