@@ -23,10 +23,11 @@ def describe(table: pd.DataFrame, name: str, digest: str, source: str) -> dict[s
     located = "://" in source or Path(source).exists()
     # A data set that only has a name, such as pictures inside installed packages, comes from code.
     origin = public_uri(source) if located else CodeDatasetSource({"source": source})
-    data = from_pandas(table, source=origin, name=name, digest=digest[:DIGEST_LENGTH])
     with warnings.catch_warnings():
-        # A hint for tables that are served, of no use to who trains: whole numbers cannot be missing.
+        # Hints of no use to who trains: a folder is a local source, and whole numbers cannot be missing.
+        warnings.filterwarnings("ignore", message="The specified dataset source can be interpreted")
         warnings.filterwarnings("ignore", message="Hint: Inferred schema contains integer")
+        data = from_pandas(table, source=origin, name=name, digest=digest[:DIGEST_LENGTH])
         entity = data._to_mlflow_entity()
     return {
         "name": entity.name,
