@@ -125,7 +125,7 @@ def show(results: dict[str, Any], folder: ExperimentFolder) -> None:
     print("files:")
     for path in sorted(p for p in folder.path.rglob("*") if p.is_file() and not p.name.startswith(".")):
         print(f"  {path}")
-    print("browse every run: make ui")
+    print("browse every run: make ui, then http://127.0.0.1:5000/#/experiments/0/runs")
 
 
 if __name__ == "__main__":

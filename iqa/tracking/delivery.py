@@ -25,8 +25,6 @@ PENDING = "tracking_pending.jsonl"
 
 #: Limits of MLflow: characters of a parameter, of a tag; entries of one batch.
 PARAM_LENGTH, TAG_LENGTH = 6000, 8000
-#: The experiment's tag by which the UI chooses its view.
-EXPERIMENT_KIND = "mlflow.experimentKind"
 #: Such as bold-crab-123.
 RANDOM_NAME = r"[a-z]+-[a-z]+-\d{1,4}"
 PARAMS_PER_BATCH, METRICS_PER_BATCH = 100, 1000
@@ -36,21 +34,13 @@ def create_run(client: MlflowClient, delivery: Delivery) -> str:
     """Open a run in the wanted experiment (made if missing) and return its id."""
     from mlflow.tracking.context.registry import resolve_tags
 
-    experiment = experiment_id(client, delivery["experiment"])
-    show_as_training(client, experiment)
     run = client.create_run(
-        experiment,
+        experiment_id(client, delivery["experiment"]),
         start_time=delivery["start_time"],
         tags=resolve_tags(texts(delivery["tags"])),
         run_name=delivery["name"],
     )
     return str(run.info.run_id)
-
-
-def show_as_training(client: MlflowClient, experiment: str) -> None:
-    """Let the UI open the experiment as model training, where its runs are, unless somebody chose otherwise."""
-    if EXPERIMENT_KIND not in client.get_experiment(experiment).tags:
-        client.set_experiment_tag(experiment, EXPERIMENT_KIND, "custom_model_development")
 
 
 def experiment_id(client: MlflowClient, wanted: dict[str, str]) -> str:
@@ -83,7 +73,6 @@ def reopen_run(client: MlflowClient, delivery: Delivery) -> None:
     run = client.get_run(delivery["run"])
     if run.info.lifecycle_stage == "deleted":
         raise UserError(f"the run {delivery['run']} was deleted")
-    show_as_training(client, run.info.experiment_id)
     unnamed = re.fullmatch(RANDOM_NAME, run.info.run_name or "")
     client.update_run(delivery["run"], status="RUNNING", name=delivery["name"] if unnamed else None)
     send_tags(client, delivery)
