@@ -60,7 +60,7 @@ def evaluate(folder: ExperimentFolder, config: ExperimentConfig, checkpoint: str
         name=f"{config.experiment_name}-test",
         parent=trained_in,
         directory=folder.path,
-        tags={"checkpoint": checkpoint, "backbone": config.model.backbone, "dataset": config.data.dataset},
+        tags={"checkpoint": checkpoint},
     ) as tracker:
         results = write_report(
             evaluated,
@@ -118,10 +118,12 @@ def show(results: dict[str, Any], folder: ExperimentFolder) -> None:
         print(f"({results['caveat']})")
     for name in ("srcc", "plcc", "krcc", "rmse"):
         metric = results["metrics"][name]
-        if metric["value"] is not None:
-            print(
-                f"  {name.upper()} {metric['value']:.4f}  (95 % interval {metric['low']:.4f} to {metric['high']:.4f})"
-            )
+        if metric["value"] is None:
+            continue
+        interval = "no interval: too few contents"
+        if metric["low"] is not None and metric["high"] is not None:
+            interval = f"95 % interval {metric['low']:.4f} to {metric['high']:.4f}"
+        print(f"  {name.upper()} {metric['value']:.4f}  ({interval})")
     print("files:")
     for path in sorted(p for p in folder.path.rglob("*") if p.is_file() and not p.name.startswith(".")):
         print(f"  {path}")

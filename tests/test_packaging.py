@@ -12,8 +12,7 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
-
-ROOT = Path(__file__).resolve().parent.parent
+from places import ROOT
 
 
 def pins(name: str) -> dict[str, str]:

@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from places import ROOT
 
 import iqa
 from iqa.config import ExperimentConfig
@@ -25,8 +26,6 @@ from iqa.errors import Interrupted, UserError
 from iqa.records import EpochRecord
 from iqa.tracking import Tracker, fetch_experiment, open_run, read_run_note, write_run_note
 from iqa.tracking.delivery import PENDING
-
-ROOT = Path(__file__).resolve().parent.parent
 
 
 @pytest.fixture(scope="session")

@@ -154,7 +154,7 @@ class Session:
         return {
             **chosen,
             "best_epoch": float(best.epoch if best else 0),
-            "parameters_millions": sum(p.numel() for p in self.model.parameters()) / 1e6,
+            "parameters_millions": self.model.parameter_count() / 1e6,
             "median_images_per_second": speeds[len(speeds) // 2],
             "training_seconds": sum(record.seconds for record in history),
         }
