@@ -7,45 +7,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-Positive = Annotated[int, Field(ge=1)]
-Share = Annotated[float, Field(ge=0, le=1)]
-
-
-class Section(BaseModel):
-    """Settings are strict: no unknown key, no NaN, no silent change after reading."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, protected_namespaces=())
-
-
-class DataConfig(Section):
-    """Which pictures, how many, and how they reach the model."""
-
-    dataset: Literal["photos", "cifar10", "folder"] = "cifar10"
-    #: Local copy of the data set, or the folder of clean pictures.
-    root: str | None = None
-    train_samples: Annotated[int, Field(ge=4)] = 2000
-    val_samples: Annotated[int, Field(ge=4)] = 500
-    test_samples: Annotated[int, Field(ge=4)] = 500
-    batch_size: Annotated[int, Field(ge=2)] = 128
-    #: Threads that decode pictures while the cache is built; training itself needs none.
-    num_workers: Annotated[int, Field(ge=0, le=256)] = 4
-    #: Side in pixels of the stored square picture that is distorted; null: 32 for cifar10, else 224.
-    picture_size: Annotated[int, Field(ge=16, le=2048)] | None = None
-    #: Side in pixels of what the backbone sees, resized on the device; null: sensible for backbone and picture.
-    image_size: Annotated[int, Field(ge=32, le=2048)] | None = None
-    #: Share of pictures left untouched.
-    pristine_share: Share = 1 / 26
-    seed: Annotated[int, Field(ge=0)] = 0
-    #: Prepared pictures and features; null: $IQA_CACHE or ~/.cache/iqa.
-    cache_dir: str | None = None
-
-    @model_validator(mode="after")
-    def _folder_needs_root(self) -> DataConfig:
-        if self.dataset == "folder" and not self.root:
-            raise ValueError("data.dataset 'folder' needs data.root, the folder of clean pictures")
-        return self
+from iqa.config_data import DataConfig, Positive, Section, Share
 
 
 class MixtureConfig(Section):
@@ -70,7 +34,10 @@ class MixtureConfig(Section):
 class ModelConfig(Section):
     """Backbone, mixture and head."""
 
+    #: A timm model; several joined by "+" put their features side by side.
     backbone: str = "resnet18"
+    #: Sizes at which the backbone looks at a picture, as shares of data.image_size; their features stand side by side.
+    scales: Annotated[tuple[Annotated[float, Field(gt=0, le=4)], ...], Field(min_length=1, max_length=8)] = (1.0,)
     feature_dim: Positive = 512
     #: Components of the mixture; 0 removes it (the control of every comparison).
     n_clusters: Annotated[int, Field(ge=0, le=1024)] = 8
@@ -130,6 +97,11 @@ class TrainingConfig(Section):
     loss: LossConfig = LossConfig()
     #: Mirror half of the training pictures (quality does not change); a frozen backbone does without.
     flip: bool = True
+    #: Side in pixels of the random squares that a trained backbone learns from, cut at the scale at which validation
+    #: and test see whole pictures; null: no cutting. A frozen backbone does without.
+    crop_size: Annotated[int, Field(ge=32, le=2048)] | None = None
+    #: The model that is judged and kept is a running mean of the weights with this decay per step; 0: the weights.
+    ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.0
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     seed: Annotated[int, Field(ge=0)] = 0
     device: Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")] = "auto"
@@ -176,10 +148,11 @@ class ExperimentConfig(Section):
 
     @model_validator(mode="after")
     def _enough_pictures(self) -> ExperimentConfig:
-        if self.model.n_clusters > self.data.train_samples:
+        pictures = self.data.samples("train")
+        if pictures is not None and self.model.n_clusters > pictures:
             raise ValueError(
                 f"model.n_clusters: {self.model.n_clusters} clusters cannot be found in "
-                f"{self.data.train_samples} training pictures; lower it or raise data.train_samples"
+                f"{pictures} training pictures; lower it or raise data.train_samples"
             )
         return self
 

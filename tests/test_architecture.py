@@ -12,7 +12,7 @@ from places import ROOT
 
 #: Floors of the house: a module imports from its own floor and those below, never from above.
 FLOORS = [
-    {"errors", "files", "records", "config", "config_file", "metrics", "cli"},
+    {"errors", "files", "records", "config_data", "config", "config_file", "metrics", "cli"},
     {"device", "data", "model"},
     {"training"},
     {"scoring"},
@@ -22,7 +22,7 @@ FLOORS = [
 #: The one room of each guest.
 ROOMS = {"mlflow": "iqa/tracking", "matplotlib": "iqa/evaluation/plots", "seaborn": "iqa/evaluation/plots"}
 #: Tracking may ask scoring to serve a model, and otherwise knows only plain things.
-TRACKING_KNOWS = {"errors", "files", "records", "config", "config_file", "tracking", "scoring"}
+TRACKING_KNOWS = {"errors", "files", "records", "config_data", "config", "config_file", "tracking", "scoring"}
 
 MODULES = sorted((ROOT / "iqa").rglob("*.py")) + sorted((ROOT / "pipelines").rglob("*.py"))
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from iqa.config import DataConfig
+from iqa.config_data import DataConfig
 from iqa.data.clean import CleanSource
 from iqa.data.pictures import as_rgb
 from iqa.errors import UserError

@@ -15,9 +15,10 @@ from iqa.errors import UserError
 SPLITS = ("train", "val", "test")
 #: image: the clean picture, such as "astronaut#3" (its fourth crop) or "cifar10/train/123".
 #: content: the photograph it comes from, the group that never crosses splits.
-#: kind, level: the distortion, 1..5 (level 0 for an untouched picture); seed: of its randomness.
-#: score: in [0, 1], higher is better.
-COLUMNS = ("image", "content", "split", "kind", "level", "score", "seed")
+#: subset: a part of the set that results are also given for, or "".
+#: kind, level: the distortion, 1..5 (level 0 for an untouched picture); "" and 0 where none is known.
+#: score: in [0, 1], higher is better. seed: of the distortion's randomness, 0 where there is none.
+COLUMNS = ("image", "content", "split", "subset", "kind", "level", "score", "seed")
 TYPES = {"level": "int64", "score": "float32", "seed": "int64"}
 
 
@@ -61,6 +62,7 @@ def plan_distortions(
         use = part.groupby("content").cumcount().astype(str)
         part["image"] = part["content"] + "#" + use if crops else part["content"]
         part["split"] = split
+        part["subset"] = ""
         part["score"] = np.nan
         part["seed"] = np.random.default_rng([seed, number, 2]).integers(2**31, size=count)
         parts.append(part)
@@ -87,10 +89,10 @@ def validate(manifest: pd.DataFrame, *, scored: bool = True) -> None:
     if manifest.empty:
         raise UserError("a manifest has no rows", expected="at least one picture")
     _refuse(manifest, "split", ~manifest["split"].isin(SPLITS), f"one of {SPLITS}")
-    _refuse(manifest, "kind", ~manifest["kind"].isin([PRISTINE, *KINDS]), "'pristine' or a known distortion")
-    pristine = manifest["kind"] == PRISTINE
-    fits = np.where(pristine, manifest["level"] == 0, manifest["level"].isin(LEVELS))
-    _refuse(manifest, "level", ~fits, "0 for pristine pictures, else 1 to 5")
+    _refuse(manifest, "kind", ~manifest["kind"].isin(["", PRISTINE, *KINDS]), "'', 'pristine' or a known distortion")
+    undistorted = manifest["kind"].isin(["", PRISTINE])
+    fits = np.where(undistorted, manifest["level"] == 0, manifest["level"].isin(LEVELS))
+    _refuse(manifest, "level", ~fits, "0 for pictures without a distortion, else 1 to 5")
     if scored:
         _refuse(manifest, "score", ~manifest["score"].between(0, 1), "a number in [0, 1]")
     _refuse_two(manifest, "image", "content", "an image belongs to one content")

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from iqa.config import DataConfig
+from iqa.config_data import DataConfig
 from iqa.data import distortions, pseudo_mos
 from iqa.data.batches import Batches, iter_batches
 from iqa.data.cache import cache_folder, open_or_build, recipe_key
@@ -24,7 +24,7 @@ from iqa.errors import UserError
 __all__ = ["Batches", "PixelStore", "iter_batches", "prepare"]
 
 #: Goes up when the same settings give other pictures or another layout.
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +95,7 @@ def _recipe(data: DataConfig, source: CleanSource) -> dict[str, Any]:
     return {
         "dataset": data.dataset,
         "source": source.fingerprint,
-        "samples": [data.train_samples, data.val_samples, data.test_samples],
+        "samples": [data.samples(split) for split in SPLITS],
         "pristine_share": data.pristine_share,
         "picture_size": source.picture_size,
         "seed": data.seed,

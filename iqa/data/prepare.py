@@ -11,11 +11,11 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
-from iqa.config import DataConfig
+from iqa.config_data import DataConfig
 from iqa.data.cache import reserve
 from iqa.data.clean import CleanSource
 from iqa.data.distortions import distort
-from iqa.data.manifest import plan_distortions, to_csv, validate
+from iqa.data.manifest import SPLITS, plan_distortions, to_csv, validate
 from iqa.data.pictures import refuse_unreadable
 from iqa.data.pseudo_mos import fidelity, pseudo_mos
 
@@ -35,7 +35,7 @@ def build_pictures(folder: Path, source: CleanSource, data: DataConfig, progress
     """
     manifest = plan_distortions(
         source.contents(),
-        {"train": data.train_samples, "val": data.val_samples, "test": data.test_samples},
+        {split: data.samples(split) or 0 for split in SPLITS},
         data.pristine_share,
         data.seed,
         crops=source.crops,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from iqa.config import DataConfig
+from iqa.config_data import DataConfig
 from iqa.data.cifar10 import Cifar10Source
 from iqa.data.clean import CleanSource, PhotographSource
 from iqa.data.manifest import SPLITS

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from iqa.config import DataConfig
+from iqa.config_data import DataConfig
 from iqa.data.cache import cache_folder, open_or_build, recipe_key
 from iqa.data.pixels import Batches, PixelStore
 from iqa.device import autocast, memory_advice

@@ -19,7 +19,7 @@ from PIL import Image
 from places import ROOT
 from test_sources import draw
 
-from iqa.config import DataConfig
+from iqa.config_data import DataConfig
 from iqa.data import prepare as steps
 from iqa.data.batches import Batches, _prefetch, iter_batches
 from iqa.data.cache import open_or_build
@@ -178,7 +178,7 @@ def test_damage_is_noticed_and_mended(
 
 SCRIPT = """
 import sys
-from iqa.config import DataConfig
+from iqa.config_data import DataConfig
 from iqa.data.pixels import prepare
 print(prepare(DataConfig.model_validate_json(sys.argv[1])).digest)
 """

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from iqa.config import DataConfig
+from iqa.config_data import DataConfig
 from iqa.data.manifest import SPLITS
 from iqa.data.sources import load_clean
 from iqa.errors import UserError
