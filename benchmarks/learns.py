@@ -29,7 +29,7 @@ def test_scores(session: Session) -> tuple[float, float]:
     trainer, store = session.trainer, session.store
     session.model.eval()
     with torch.inference_mode(), autocast(session.device, trainer.precision):
-        parts = [trainer.feed.predict(session.model, x).score.float().cpu() for x, _ in trainer.feed.batches("test")]
+        parts = [trainer.feed.predict(session.model, x).score.float().cpu() for x in trainer.feed.inputs("test")]
     predicted, true = torch.cat(parts).numpy(), store.scores[store.indices("test")].numpy()
     return metrics.srcc(predicted, true), metrics.plcc(predicted, true)
 

@@ -33,7 +33,7 @@ Column = str | Annotated[int, Field(ge=0)] | None
 
 
 class ColumnsConfig(Section):
-    """Where a table keeps what; null: found by usual names (image, mos, ...), or absent."""
+    """Where a table keeps what; null: found by usual names (image, mos, ...), or absent; "": there is none."""
 
     image: Column = None
     score: Column = None
@@ -51,9 +51,9 @@ class DataConfig(Section):
     dataset: Literal[SyntheticSet, OwnSet, Preset] = "cifar10"
     #: Local copy of the data set: the folder as its authors ship it, or the folder of clean pictures.
     root: str | None = None
-    #: Table of scores, for dataset "csv": CSV, TSV, parquet or xlsx.
+    #: Table of scores, for dataset "csv": CSV, TSV, parquet or xlsx; relative to `root` where that is given.
     csv: str | None = None
-    #: Folder that the table's picture names are relative to; null: the table's own.
+    #: Folder that the table's picture names are relative to, itself relative to `root`; null: the table's own.
     image_root: str | None = None
     #: Name on the Hugging Face hub, for dataset "huggingface" without `root`.
     hub_name: str | None = None

@@ -1,11 +1,14 @@
 """Judges a trained experiment on its test pictures: `python pipelines/test_with_viz.py --experiment E`.
 
-Writes test_results.json, test_predictions.csv and the figures to E/visualizations, and logs them to MLflow.
+Writes test_results.json, test_predictions.csv and the figures to E/visualizations, and logs them to MLflow. Another
+data set than the one trained on (--data.dataset NAME --data.root FOLDER) is judged whole, and its files go to
+E/visualizations/NAME.
 """
 
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,22 +45,32 @@ def main(arguments: list[str]) -> None:
         experiment = fetch_experiment(experiment, Path("experiments") / experiment.removeprefix("runs:/"))
     folder = ExperimentFolder(experiment)
     config = override_config(folder.read_config(), overrides)
-    evaluate(folder, config, options.checkpoint, skip_tsne=options.skip_tsne)
+    results, files = evaluate(folder, config, options.checkpoint, skip_tsne=options.skip_tsne)
+    show(results, files)
 
 
-def evaluate(folder: ExperimentFolder, config: ExperimentConfig, checkpoint: str, *, skip_tsne: bool) -> None:
-    """Judge one checkpoint; the figures go to a run of their own and to the training's run."""
+def evaluate(
+    folder: ExperimentFolder, config: ExperimentConfig, checkpoint: str, *, skip_tsne: bool
+) -> tuple[dict[str, Any], Path]:
+    """Judge one checkpoint; the figures go to a run of their own and to the training's run.
+
+    Returns:
+        What test_results.json holds, and the folder that it is in.
+    """
     from iqa.evaluation.report import RESULTS, TABLE, write_report
     from iqa.files import read_json
     from iqa.tracking import open_run, read_run_note
 
     evaluated = judge(folder, config, checkpoint)
+    foreign = evaluated.trained_on is not None
+    place = f"visualizations/{config.data.dataset}" if foreign else "visualizations"
+    target = folder.path / place
     history = read_json(folder.history_file) if folder.history_file.is_file() else {"epochs": [], "best_epoch": None}
     trained_in = read_run_note(folder.path).get("run_id")
     with open_run(
         config,
         role="evaluate",
-        name=f"{config.experiment_name}-test",
+        name=f"{config.experiment_name}-{config.data.dataset if foreign else 'test'}",
         parent=trained_in,
         directory=folder.path,
         tags={"checkpoint": checkpoint},
@@ -65,31 +78,47 @@ def evaluate(folder: ExperimentFolder, config: ExperimentConfig, checkpoint: str
         results = write_report(
             evaluated,
             history["epochs"],
-            folder.visualizations,
+            target,
             best_epoch=history["best_epoch"],
             skip_tsne=skip_tsne,
             seed=config.training.seed,
         )
         tracker.log_config(config)
-        figures = headline(results)
+        figures = headline(results, f"{config.data.dataset}_" if foreign else "test_")
         for run in (tracker, tracker.on_run(trained_in)):
             run.log_metrics(figures)
-            run.log_pictures(folder.visualizations, "visualizations")
+            if run is tracker or not foreign:
+                run.log_pictures(target, place)
             for name in (RESULTS, TABLE):
-                run.log_files(folder.visualizations / name, "visualizations")
-    show(results, folder)
+                run.log_files(target / name, place)
+    return results, target
 
 
 def judge(folder: ExperimentFolder, config: ExperimentConfig, checkpoint: str) -> Evaluated:
-    """Predict the test split once."""
+    """Predict the test split once; all of a data set that training did not know."""
+    import pandas as pd
+
     from iqa.data.pixels import prepare
     from iqa.evaluation.evaluated import Evaluated
     from iqa.scoring import load_scorer
 
     scorer = load_scorer(folder.path / checkpoint, config.training.device)
+    learned = scorer.config.data
+    foreign = (config.data.dataset, config.data.csv, config.data.hub_name) != (
+        learned.dataset,
+        learned.csv,
+        learned.hub_name,
+    )
+    if foreign and config.data.scored:
+        # Cut as the model's own pictures were, whatever is usual for this set.
+        views = scorer.views
+        changes = {"picture_size": views.side, "resize": views.resize, "crops": views.crops}
+        config = config.model_copy(update={"data": config.data.model_copy(update=changes)})
     store = prepare(config.data)
-    rows = store.indices("test")
-    predictions = scorer.predict(store, "test")
+    split = "all" if foreign else "test"
+    rows = store.indices(split)
+    predictions = scorer.predict(store, split)
+    calibrated = scorer.calibration(pd.Series(predictions.score)) if scorer.calibration else None
     return Evaluated(
         predicted=predictions.score,
         true=store.scores[rows].numpy(),
@@ -99,19 +128,25 @@ def judge(folder: ExperimentFolder, config: ExperimentConfig, checkpoint: str) -
         table=store.manifest.iloc[rows.numpy()].reset_index(drop=True),
         thumbnail=lambda number: store.thumbnail(int(rows[number])),
         score_name=store.score_name,
+        scale=store.scale,
+        calibrated=None if calibrated is None else calibrated.to_numpy(),
+        trained_on=learned.dataset if foreign else None,
     )
 
 
-def headline(results: dict[str, Any]) -> dict[str, float | None]:
-    """The figures that a table of runs compares, with their intervals."""
+def headline(results: dict[str, Any], prefix: str = "test_") -> dict[str, float | None]:
+    """The figures that a table of runs compares, with their intervals, and each subset's SRCC."""
     figures = {}
     for name, metric in results["metrics"].items():
-        figures[f"test_{name}"] = metric["value"]
-        figures[f"test_{name}_low"], figures[f"test_{name}_high"] = metric["low"], metric["high"]
+        figures[f"{prefix}{name}"] = metric["value"]
+        figures[f"{prefix}{name}_low"], figures[f"{prefix}{name}_high"] = metric["low"], metric["high"]
+    for subset, part in results["by_subset"].items():
+        # MLflow takes these characters, and no others, in the name of a metric.
+        figures[f"{prefix}srcc_" + re.sub(r"[^\w .:/-]", "_", subset)] = part["srcc"]
     return figures
 
 
-def show(results: dict[str, Any], folder: ExperimentFolder) -> None:
+def show(results: dict[str, Any], files: Path) -> None:
     """The outcome on the terminal, with where every file is and how to look at the rest."""
     print(f"\n{results['n']} test pictures, judged against {results['score_name']}")
     if results["caveat"]:
@@ -124,8 +159,11 @@ def show(results: dict[str, Any], folder: ExperimentFolder) -> None:
         if metric["low"] is not None and metric["high"] is not None:
             interval = f"95 % interval {metric['low']:.4f} to {metric['high']:.4f}"
         print(f"  {name.upper()} {metric['value']:.4f}  ({interval})")
+    for subset, part in results["by_subset"].items():
+        figure = "too few" if part["srcc"] is None else f"SRCC {part['srcc']:.4f}"
+        print(f"    {subset}: {figure}  ({part['n']} pictures)")
     print("files:")
-    for path in sorted(p for p in folder.path.rglob("*") if p.is_file() and not p.name.startswith(".")):
+    for path in sorted(p for p in files.parent.rglob("*") if p.is_file() and not p.name.startswith(".")):
         print(f"  {path}")
     print("browse every run: make ui, then http://127.0.0.1:5000/#/experiments/0/runs")
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from iqa.cli import add_flag, run_command
 from iqa.config_file import load_config
+from iqa.errors import UserError
 
 if TYPE_CHECKING:
     from iqa.records import EpochRecord
@@ -27,19 +28,31 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--config", default="configs/quick_test.json", help="JSON file (default: %(default)s)")
     parser.add_argument("--output", default="experiments", help="folder of experiments (default: %(default)s)")
     add_flag(parser, "--resume", "continue where an interrupted training of this name stopped")
+    parser.add_argument("--repeats", type=int, default=1, help="train and test on so many splits (default: 1)")
     options, overrides = parser.parse_known_args(arguments)
     config = load_config(options.config, overrides)
+    if options.repeats < 1:
+        raise UserError("--repeats counts splits", got=options.repeats, expected="1 or more")
 
     # Imported late: --help and a faulty config must not wait for torch.
     from iqa.training.checkpoints import ExperimentFolder
     from iqa.training.session import Session
 
+    if options.repeats > 1:
+        from pipelines.repeats import repeat, show
+
+        show(repeat(config, Path(options.output), options.repeats, resume=options.resume))
+        return
     folder = ExperimentFolder(Path(options.output) / config.experiment_name)
     train(Session(config, folder, resume=options.resume))
 
 
-def train(session: Session) -> None:
-    """Run a training to its end, telling the terminal and MLflow of every epoch."""
+def train(session: Session, *, parent: str | None = None) -> None:
+    """Run a training to its end, telling the terminal and MLflow of every epoch.
+
+    Args:
+        parent: id of the MLflow run that this one is a child of.
+    """
     from iqa.tracking import open_run, read_run_note
 
     config, folder = session.config, session.folder
@@ -50,6 +63,7 @@ def train(session: Session) -> None:
         config,
         role="train",
         name=config.experiment_name,
+        parent=parent,
         run_id=earlier,
         directory=session.claim_folder(),
         tags=facts,

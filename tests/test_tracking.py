@@ -536,7 +536,7 @@ class Scorer:
     def score(self, pictures):
         opened = [Image.open(BytesIO(p) if isinstance(p, bytes) else p) for p in pictures]
         score = [float(np.asarray(p).mean()) / 255 for p in opened]
-        return pd.DataFrame({"score": score, "cluster": 2.0, "log_likelihood": np.nan})
+        return pd.DataFrame({"score": score, "calibrated": np.nan, "cluster": 2.0, "log_likelihood": np.nan})
 
 def load_scorer(path):
     assert Path(path).read_text() == "{}"
@@ -566,6 +566,7 @@ def test_the_logged_model_scores_in_a_fresh_process(
     store: str, client: Any, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     package = shutil.copytree(Path(iqa.__file__).parent, tmp_path / "package" / "iqa")
+    shutil.rmtree(package / "scoring")
     (package / "scoring.py").write_text(STUB_SCORING)
     monkeypatch.setattr(iqa, "__file__", str(package / "__init__.py"))
     with open_run(settings(store), role="train", name="small", directory=folder) as tracker:
@@ -588,7 +589,10 @@ def test_the_logged_model_scores_in_a_fresh_process(
     assert answer["scores"]["cluster"] == [2, 2]
     assert answer["example"] == 1
     assert str(ROOT) not in answer["file"]
-    assert (answer["inputs"], answer["outputs"]) == (["image"], ["score", "cluster", "log_likelihood"])
+    assert (answer["inputs"], answer["outputs"]) == (
+        ["image"],
+        ["score", "calibrated", "cluster", "log_likelihood"],
+    )
 
 
 def test_a_tracker_without_a_run_has_the_same_methods() -> None:

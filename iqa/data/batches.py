@@ -1,19 +1,15 @@
-"""Batches on the device: from its own memory where the pictures fit, else prefetched from the memory map."""
+"""Batches on the device: from its own memory where the squares fit, else prefetched from the memory map."""
 
 from __future__ import annotations
 
 import queue
 import threading
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import torch
 
-if TYPE_CHECKING:
-    from iqa.data.pixels import PixelStore
-
-#: uint8 [B, 3, S, S] and float32 [B] on the device, int64 [B] row numbers of the store on the CPU.
-Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+#: uint8 [B, 3, S, S] on the device, and their rows in the store's images, int64 [B] on the CPU.
+Batch = tuple[torch.Tensor, torch.Tensor]
 
 #: Pictures stay on a GPU where they take less than this share of its free memory.
 RESIDENT_SHARE = 0.4
@@ -22,83 +18,56 @@ AHEAD = 3
 
 
 class Batches:
-    """The pictures `indices` of a store, in batches on a device, epoch after epoch.
+    """Some squares of a store in batches on a device, pass after pass.
 
     Args:
-        store: the pictures.
-        indices: int64 [n], rows of the store.
-        batch_size: pictures per batch.
-        device: where images and scores shall be.
-        drop_last: leave out a last batch that is not full.
-        resident: keep all pictures on the device; None decides by its free memory (a CPU
-            reads the map itself).
+        images: uint8 [R, 3, S, S], the squares of a store.
+        rows: int64 [n], those of them that are wanted.
+        batch_size: squares per batch.
+        device: where batches shall be.
+        resident: keep all squares on the device; None decides by its free memory (a CPU reads the map itself).
     """
 
     def __init__(
         self,
-        store: PixelStore,
-        indices: torch.Tensor,
+        images: torch.Tensor,
+        rows: torch.Tensor,
         batch_size: int,
         device: torch.device | str,
         *,
-        drop_last: bool = False,
         resident: bool | None = None,
     ) -> None:
-        self._images = store.images
-        self._indices = indices.cpu()
+        self._images = images
+        self._rows = rows.cpu()
         self._batch_size = batch_size
         self._device = torch.device(device)
-        self._drop_last = drop_last
-        self._scores = store.scores[self._indices].to(self._device)
         if resident is None:
-            size = len(indices) * store.images[0].numel()
+            size = len(rows) * images[0].numel()
             resident = self._device.type != "cpu" and size < RESIDENT_SHARE * _free_memory(self._device)
         self._resident = self._move() if resident else None
 
-    def __len__(self) -> int:
-        """Batches in an epoch."""
-        whole, rest = divmod(len(self._indices), self._batch_size)
-        return whole if self._drop_last or not rest else whole + 1
-
-    def epoch(self, shuffle_seed: int | None = None) -> Iterator[Batch]:
-        """One pass; the order follows from `shuffle_seed` alone, None keeps that of `indices`."""
-        places = torch.arange(len(self._indices))
-        if shuffle_seed is not None:
-            places = torch.randperm(len(places), generator=torch.Generator().manual_seed(shuffle_seed))
-        # One copy per epoch, so that no batch waits for the host.
-        on_device = places.to(self._device)
-        batches = list(zip(places.split(self._batch_size), on_device.split(self._batch_size), strict=True))
-        batches = batches[: len(self)]
+    def run(self, order: torch.Tensor | None = None) -> Iterator[Batch]:
+        """One pass over the places `order`, int64 [m] on the CPU, in `rows`; None: over all as they stand."""
+        places = torch.arange(len(self._rows)) if order is None else order
+        parts = [self._rows[part] for part in places.split(self._batch_size)]
         if self._resident is not None:
-            for here, there in batches:
-                yield self._resident[there], self._scores[there], self._indices[here]
+            # One copy per pass, so that no batch waits for the host.
+            on_device = places.to(self._device)
+            for rows, there in zip(parts, on_device.split(self._batch_size), strict=True):
+                yield self._resident[there], rows
         elif self._device.type == "cpu":
-            for here, _ in batches:
-                yield self._images[self._indices[here]], self._scores[here], self._indices[here]
+            for rows in parts:
+                yield self._images[rows], rows
         else:
-            images = _prefetch(self._images, [self._indices[here] for here, _ in batches], self._device)
-            for (here, there), picture in zip(batches, images, strict=True):
-                yield picture, self._scores[there], self._indices[here]
+            yield from zip(_prefetch(self._images, parts, self._device), parts, strict=True)
 
     def _move(self) -> torch.Tensor:
-        """All pictures on the device, copied in portions: the host never holds them all."""
-        shape = (len(self._indices), *self._images.shape[1:])
+        """All squares on the device, copied in portions: the host never holds them all."""
+        shape = (len(self._rows), *self._images.shape[1:])
         resident = torch.empty(shape, dtype=torch.uint8, device=self._device)
-        for portion in torch.arange(len(self._indices)).split(1024):
-            resident[portion[0] : portion[-1] + 1] = self._images[self._indices[portion]].to(self._device)
+        for portion in torch.arange(len(self._rows)).split(1024):
+            resident[portion[0] : portion[-1] + 1] = self._images[self._rows[portion]].to(self._device)
         return resident
-
-
-def iter_batches(
-    store: PixelStore,
-    indices: torch.Tensor,
-    batch_size: int,
-    device: torch.device | str,
-    shuffle_seed: int | None = None,
-    drop_last: bool = False,
-) -> Iterator[Batch]:
-    """A single pass over some pictures; `Batches` keeps them on the device between passes."""
-    return Batches(store, indices, batch_size, device, drop_last=drop_last).epoch(shuffle_seed)
 
 
 def _free_memory(device: torch.device) -> float:

@@ -38,6 +38,10 @@ class ScoreScale:
         return {"low": self.low, "high": self.high, "higher_is_better": self.higher_is_better}
 
 
+#: The scale of pseudo-MOS and of scores inside the project.
+UNIT = ScoreScale(0.0, 1.0)
+
+
 @dataclass(frozen=True)
 class RawSet:
     """A scored set as its table tells it.

@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from iqa.data.distortions import KINDS, PRISTINE
+from iqa.data.rawset import UNIT, ScoreScale
 from iqa.errors import UserError
 
 #: What pictures of no listed distortion, such as real photographs with human scores, are counted as.
@@ -36,6 +37,9 @@ class Evaluated:
             and `level` its distortion (missing where there is none).
         thumbnail: row number -> [H, W, 3] uint8 picture.
         score_name: what the scores are, as figures label them: "MOS" or "pseudo-MOS".
+        scale: the scale that people scored the pictures on; `true` is its share of it.
+        calibrated: [N] predictions on the scale that the model was trained on, or None.
+        trained_on: the data set that the model learned from, where it is another one than this.
 
     Raises:
         UserError: the parts are not about the same number of pictures, or a column is missing.
@@ -49,6 +53,9 @@ class Evaluated:
     table: pd.DataFrame
     thumbnail: Callable[[int], NDArray[np.uint8]]
     score_name: str
+    scale: ScoreScale = UNIT
+    calibrated: NDArray[np.floating] | None = None
+    trained_on: str | None = None
 
     def __post_init__(self) -> None:
         if missing := [name for name in COLUMNS if name not in self.table.columns]:
@@ -59,6 +66,7 @@ class Evaluated:
             "responsibilities": self.responsibilities,
             "log_likelihood": self.log_likelihood,
             "features": self.features,
+            "calibrated": self.calibrated,
             "table": self.table,
         }
         lengths = {name: len(part) for name, part in parts.items() if part is not None}
@@ -71,7 +79,12 @@ class Evaluated:
     @property
     def caveat(self) -> str | None:
         """What has to be said beside these scores wherever they are shown, or None for people's own."""
-        return PSEUDO_CAVEAT if self.score_name == PSEUDO else None
+        said = [PSEUDO_CAVEAT] if self.score_name == PSEUDO else []
+        if self.trained_on:
+            said.append(
+                f"trained on {self.trained_on}: compare ranks and mapped figures; raw PLCC and RMSE mix two scales"
+            )
+        return "; ".join(said) or None
 
     @cached_property
     def n_contents(self) -> int:
@@ -97,6 +110,13 @@ class Evaluated:
     def kinds(self) -> list[str]:
         """[N] kind of distortion of each picture; NO_GROUP where the table names none."""
         return [NO_GROUP if pd.isna(kind) or kind == "" else str(kind) for kind in self.table["kind"]]
+
+    @cached_property
+    def subsets(self) -> list[str]:
+        """[N] subset of each picture; NO_GROUP where the set has none."""
+        if "subset" not in self.table:
+            return [NO_GROUP] * len(self)
+        return [NO_GROUP if pd.isna(name) or name == "" else str(name) for name in self.table["subset"]]
 
     @cached_property
     def groups(self) -> list[str]:

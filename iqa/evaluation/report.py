@@ -14,7 +14,7 @@ from tqdm import tqdm
 from iqa import metrics
 from iqa.data.distortions import PRISTINE
 from iqa.evaluation import embedding, plots
-from iqa.evaluation.evaluated import FEW_CONTENTS, NO_GROUP, Evaluated, order
+from iqa.evaluation.evaluated import FEW_CONTENTS, NO_GROUP, PSEUDO, Evaluated, order
 from iqa.evaluation.plots_style import Figure, save
 from iqa.files import atomic_write, write_json
 
@@ -100,6 +100,8 @@ def _results(evaluated: Evaluated, best_epoch: int | None, seed: int) -> dict[st
         "n": len(evaluated),
         "contents": evaluated.n_contents,
         "score_name": evaluated.score_name,
+        "scale": evaluated.scale.to_dict(),
+        "trained_on": evaluated.trained_on,
         "caveat": evaluated.caveat,
         "best_epoch": best_epoch,
         "metrics": {
@@ -132,7 +134,7 @@ def _mixture(evaluated: Evaluated) -> dict[str, Any] | None:
 
 
 def _breakdowns(evaluated: Evaluated) -> dict[str, dict[str, Any]]:
-    """Metrics per kind, level and group of distortion and per cluster; empty where there are none."""
+    """Metrics per subset, kind, level and group of distortion, cluster and content; empty where there are none."""
     clusters = evaluated.clusters
     numbers = [] if clusters is None else [str(cluster) for cluster in clusters]
     return {
@@ -140,7 +142,20 @@ def _breakdowns(evaluated: Evaluated) -> dict[str, dict[str, Any]]:
         "by_level": _by(evaluated, _levels(evaluated), sorted(set(_levels(evaluated)))),
         "by_group": _by(evaluated, evaluated.groups, order(evaluated.groups)),
         "by_cluster": _by(evaluated, numbers, [str(k) for k in range(evaluated.n_clusters)]),
+        "by_subset": _by(evaluated, evaluated.subsets, sorted(set(evaluated.subsets)), intervals=True),
+        "by_content": _by_content(evaluated),
     }
+
+
+def _by_content(evaluated: Evaluated) -> dict[str, Any]:
+    """Metrics within each content of people's scores that has pictures enough, and the mean of their SRCC.
+
+    Within a content what the picture shows is the same, so that its quality alone is left to be ranked.
+    """
+    labels = evaluated.table["content"].astype(str).tolist()
+    counts = pd.Series(labels).value_counts()
+    names = sorted(counts.index[counts >= MIN_PICTURES]) if evaluated.score_name != PSEUDO else []
+    return _by(evaluated, labels, names)
 
 
 def _levels(evaluated: Evaluated) -> list[str]:
@@ -152,17 +167,29 @@ def _levels(evaluated: Evaluated) -> list[str]:
     ]
 
 
-def _by(evaluated: Evaluated, labels: Sequence[str], names: Sequence[str]) -> dict[str, Any]:
+def _by(
+    evaluated: Evaluated, labels: Sequence[str], names: Sequence[str], *, intervals: bool = False
+) -> dict[str, Any]:
     of = np.array(labels)
-    return {
-        name: _part(evaluated.predicted[of == name], evaluated.true[of == name]) for name in names if name != NO_GROUP
-    }
+    parts = {}
+    for name in names:
+        if name == NO_GROUP:
+            continue
+        predicted, true = evaluated.predicted[of == name], evaluated.true[of == name]
+        parts[name] = _part(predicted, true)
+        if intervals and len(true) >= MIN_PICTURES:
+            contents = evaluated.table["content"].astype(str).to_numpy()[of == name]
+            low, high = metrics.bootstrap(predicted, true, samples=SAMPLES, confidence=CONFIDENCE, groups=contents)[
+                "srcc"
+            ]
+            parts[name] |= {"srcc_low": low, "srcc_high": high}
+    return parts
 
 
 def _part(predicted: NDArray[np.floating], true: NDArray[np.floating]) -> dict[str, Any]:
     if len(true) < MIN_PICTURES:
-        return {"n": len(true), "srcc": None, "plcc": None, "rmse": None}
-    measures = {"srcc": metrics.srcc, "plcc": metrics.plcc, "rmse": metrics.rmse}
+        return {"n": len(true), "srcc": None, "plcc": None, "krcc": None, "rmse": None}
+    measures = {"srcc": metrics.srcc, "plcc": metrics.plcc, "krcc": metrics.krcc, "rmse": metrics.rmse}
     return {"n": len(true), **{name: measure(predicted, true) for name, measure in measures.items()}}
 
 
@@ -220,9 +247,12 @@ def _tsne(evaluated: Evaluated, results: dict[str, Any], seed: int) -> Figure:
 
 def _table(evaluated: Evaluated) -> pd.DataFrame:
     """One row per picture, with what the model said of it."""
-    table = evaluated.table[["image", "content", "kind", "level"]].reset_index(drop=True)
+    columns = [name for name in ("image", "content", "subset", "kind", "level") if name in evaluated.table]
+    table = evaluated.table[columns].reset_index(drop=True)
     shares = evaluated.responsibilities
+    on_own_scale = evaluated.scale.from_unit(pd.Series(evaluated.true, dtype="float64"))
     return table.assign(
+        **{evaluated.score_name: on_own_scale, "calibrated": evaluated.calibrated},
         score=evaluated.true,
         predicted=evaluated.predicted,
         error=evaluated.error,

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from iqa.config import MixtureConfig, ModelConfig
 from iqa.errors import UserError
-from iqa.model.backbone import Backbone
+from iqa.model.backbones import AnyBackbone, build_backbone
 from iqa.model.head import QualityHead
 from iqa.model.mixture import EmFit, GaussianMixture
 
@@ -46,7 +46,7 @@ class QualityModel(nn.Module):
 
     def __init__(
         self,
-        backbone: Backbone,
+        backbone: AnyBackbone,
         head: QualityHead,
         mixture: GaussianMixture | None,
         *,
@@ -75,14 +75,7 @@ class QualityModel(nn.Module):
         Raises:
             UserError: unknown backbone, impossible size, no weights.
         """
-        backbone = Backbone(
-            model.backbone,
-            pretrained=model.pretrained and load_weights,
-            weights=model.weights,
-            stages=model.stages,
-            pooling=model.pooling,
-            image_size=image_size,
-        )
+        backbone = build_backbone(model, image_size, load_weights=load_weights)
         settings = model.mixture
         mixture = None
         if model.n_clusters:

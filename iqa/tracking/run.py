@@ -1,4 +1,4 @@
-"""One MLflow run per training, and one per evaluation as its child."""
+"""One MLflow run per training, one per evaluation as its child, and one per folder of scored pictures."""
 
 from __future__ import annotations
 
@@ -31,25 +31,25 @@ SYSTEM_METRICS_SECONDS = 5
 def open_run(
     config: ExperimentConfig,
     *,
-    role: Literal["train", "evaluate"],
+    role: Literal["train", "evaluate", "score"],
     name: str,
     parent: str | None = None,
     run_id: str | None = None,
     directory: Path | None = None,
     tags: dict[str, Any] | None = None,
 ) -> Iterator[Tracker]:
-    """Open the run of a training or an evaluation; it ends FINISHED, FAILED or KILLED, as its block ends.
+    """Open the run of a training, an evaluation or a scoring; it ends FINISHED, FAILED or KILLED, as its block ends.
 
-    The run is `run_id` (a training resumed), else the one that `mlflow run` opened, else a new one. A server
+    The run is `run_id` (what is resumed), else the one that `mlflow run` opened, else a new one. A server
     that does not answer costs one warning: what it misses waits in `directory`/tracking_pending.jsonl.
 
     Args:
-        role: "train" writes `directory`/mlflow.json; "evaluate" without `parent` becomes a child of the run
+        role: "train" and "score" write `directory`/mlflow.json; "evaluate" without `parent` becomes a child of the run
             noted there.
         name: of a new run.
         parent: id of the run whose child this is.
         run_id: the run to continue; a new one is opened if the store does not have it.
-        directory: the experiment folder; None keeps nothing on disk.
+        directory: the folder of the experiment or of the scores; None keeps nothing on disk.
         tags: added to role, backbone, dataset and device.
 
     Raises:
@@ -83,7 +83,7 @@ def open_run(
     spare = [launched] if launched and launched != run else []
     with _ends(outbox, [run, *spare], launched), _system_metrics(config, outbox, run):
         outbox.put({"what": "bury", "run": run})
-        if role == "train" and directory is not None:
+        if role != "evaluate" and directory is not None:
             _note(directory, outbox, run, note)
         for other in spare:
             outbox.put({"what": "tags", "run": other, "tags": {"mlflow.parentRunId": run, "role": "resume"}})

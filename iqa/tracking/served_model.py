@@ -13,12 +13,13 @@ from mlflow.pyfunc import PythonModel, PythonModelContext
 
 #: First bytes of JPEG, PNG, GIF, BMP, WebP and TIFF files.
 PICTURE_STARTS = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM", b"RIFF", b"II*\0", b"MM\0*")
-#: Types that JSON can tell from NaN: without a mixture there is no cluster and no log_likelihood.
-NULLABLE = {"cluster": "Int64", "log_likelihood": "Float64"}
+#: Types that JSON can tell from NaN: a model without a scale gives no calibrated score, one without a mixture no
+#: cluster and no log_likelihood.
+NULLABLE = {"calibrated": "Float64", "cluster": "Int64", "log_likelihood": "Float64"}
 
 
 class QualityModel(PythonModel):
-    """Scores pictures: column `image` in; score, cluster and log_likelihood out, a row each."""
+    """Scores pictures: column `image` in; score, calibrated, cluster and log_likelihood out, a row each."""
 
     def load_context(self, context: PythonModelContext) -> None:
         # Not at the top: logging a model runs this file too, and has no need of torch.
@@ -30,7 +31,7 @@ class QualityModel(PythonModel):
         self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None
     ) -> pd.DataFrame:
         scores = self._scorer.score([picture(value) for value in model_input["image"]])
-        return scores[["score", "cluster", "log_likelihood"]].astype(NULLABLE)
+        return scores[["score", *NULLABLE]].astype(NULLABLE)
 
 
 def picture(value: str) -> Path | bytes:

@@ -29,7 +29,7 @@ def log_served_model(client: MlflowClient, run_id: str, experiment_directory: Pa
     """Log best_model.pth with the code that reads it, and return the model's id.
 
     The model takes a column `image` (a path, or a picture file's bytes in base64) and returns the columns
-    score, cluster and log_likelihood. `mlflow.pyfunc.log_model` would load it and score its example first,
+    score, calibrated, cluster and log_likelihood. `mlflow.pyfunc.log_model` would load it and score its example first,
     which takes as long as a short training; building the folder and handing it over does not.
 
     Raises:
@@ -83,6 +83,7 @@ def signature() -> ModelSignature:
         outputs=Schema(
             [
                 ColSpec("double", "score"),
+                ColSpec("double", "calibrated", required=False),
                 ColSpec("long", "cluster", required=False),
                 ColSpec("double", "log_likelihood", required=False),
             ]

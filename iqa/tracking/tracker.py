@@ -49,6 +49,10 @@ class Tracker:
         text = json.dumps(config.to_dict(), indent=2, ensure_ascii=False) + "\n"
         self._put("text", file="config.json", text=text)
 
+    def log_params(self, params: Mapping[str, Any]) -> None:
+        """Log what a call was given, by name; see `log_config` for the settings of a training."""
+        self._put("params", params=dict(params))
+
     def log_epoch(self, record: EpochRecord) -> None:
         """Log the figures of an epoch with the epoch as step."""
         self._put_metrics(record.metrics(), step=record.epoch)
@@ -83,8 +87,12 @@ class Tracker:
     def log_pictures(self, directory: Path, artifact_path: str | None = None) -> None:
         """Log every PNG in `directory` as an artifact and, under its stem, as an image to compare runs by."""
         for picture in sorted(Path(directory).glob("*.png")):
-            path = relative_path(picture, self._directory)
-            self._put("picture", path=path, artifact_path=artifact_path, key=picture.stem, time=now())
+            self.log_picture(picture, artifact_path)
+
+    def log_picture(self, picture: Path, artifact_path: str | None = None) -> None:
+        """Log one PNG as `log_pictures` does."""
+        path = relative_path(picture, self._directory)
+        self._put("picture", path=path, artifact_path=artifact_path, key=picture.stem, time=now())
 
     def log_served_model(self, experiment_directory: Path) -> None:
         """Log best_model.pth of an experiment folder as a model for mlflow.pyfunc.load_model and serving."""

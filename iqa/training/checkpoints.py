@@ -27,6 +27,8 @@ class ExperimentFolder:
         self.best = self.path / BEST
         self.last = self.path / LAST
         self.history_file = self.path / "training_history.json"
+        self.manifest_file = self.path / "manifest.csv"
+        self.report_file = self.path / "data_report.json"
         self.visualizations = self.path / "visualizations"
 
     def keep_aside(self) -> Path | None:
@@ -58,6 +60,12 @@ class ExperimentFolder:
 
     def write_config(self, config: ExperimentConfig) -> None:
         write_json(self.config_file, config.to_dict())
+
+    def write_data(self, manifest: bytes, report: dict[str, Any]) -> None:
+        """Which picture was in which split with which score, and which rows of a table could not be used."""
+        atomic_write(self.manifest_file, lambda file: file.write(manifest))
+        if report:
+            write_json(self.report_file, report)
 
     def write_history(self, history: list[dict[str, Any]], best_epoch: int | None) -> None:
         write_json(self.history_file, {"best_epoch": best_epoch, "epochs": history})

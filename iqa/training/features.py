@@ -1,4 +1,4 @@
-"""A frozen backbone reads every picture once; its features are kept in the cache beside the pictures."""
+"""A frozen backbone reads every square once; its features are kept in the cache beside the pictures."""
 
 from __future__ import annotations
 
@@ -15,30 +15,47 @@ from iqa.data.cache import cache_folder, open_or_build, recipe_key
 from iqa.data.pixels import Batches, PixelStore
 from iqa.device import autocast, memory_advice
 from iqa.model.backbone import Backbone
+from iqa.model.backbones import AnyBackbone, members
 
 #: Raise it when the same weights and pictures would give other features.
-VERSION = 1
+VERSION = 2
 FEATURES = "features.npy"
+#: Pixels that a CPU looks at in one batch.
+CPU_PIXELS = 2**22
 
 
 def cached_features(
     store: PixelStore,
-    backbone: Backbone,
+    backbone: AnyBackbone,
     data: DataConfig,
     device: torch.device,
     precision: torch.dtype,
     *,
     progress: bool | None = None,
 ) -> Tensor:
-    """Features of every picture of the store, float32 [N, D], computed once per backbone, weights and size.
+    """Features of every square of the store, float32 [R, D], computed once per backbone, weights and size.
+
+    Backbones that stand side by side are computed and kept one by one, so that each serves every combination.
 
     Raises:
         IqaError: no room for the cache, or not enough memory.
     """
+    parts = [_cached(store, member, data, device, precision, progress) for member in members(backbone)]
+    return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
+
+
+def _cached(
+    store: PixelStore,
+    backbone: Backbone,
+    data: DataConfig,
+    device: torch.device,
+    precision: torch.dtype,
+    progress: bool | None,
+) -> Tensor:
     recipe = {
         "version": VERSION,
-        "pictures": store.digest,
-        "backbone": repr((backbone.name, backbone.image_size, backbone.stages, backbone.pooling)),
+        "pictures": store.squares_digest,
+        "backbone": repr((backbone.name, backbone.sides, backbone.stages, backbone.pooling)),
         "weights": _digest(backbone),
         "precision": str(precision),
     }
@@ -63,11 +80,14 @@ def _compute(
 ) -> Tensor:
     was_training = backbone.training
     backbone.eval()
-    everything = torch.arange(len(store))
-    features = torch.empty(len(store), backbone.num_features)
-    bar = tqdm(total=len(store), desc="features", unit="picture", disable=None if progress is None else not progress)
+    if device.type == "cpu":
+        # Feature maps that outgrow the processor's cache are slower, not faster, by the batch.
+        batch_size = max(1, min(batch_size, CPU_PIXELS // max(backbone.sides) ** 2))
+    count = len(store.images)
+    features = torch.empty(count, backbone.num_features)
+    bar = tqdm(total=count, desc="features", unit="square", disable=None if progress is None else not progress)
     with memory_advice(device), bar:
-        for images, _, rows in Batches(store, everything, batch_size, device, resident=False).epoch():
+        for images, rows in Batches(store.images, torch.arange(count), batch_size, device, resident=False).run():
             with autocast(device, precision):
                 features[rows] = backbone(images).float().cpu()
             bar.update(len(rows))

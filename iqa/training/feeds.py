@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from typing import Protocol
 
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor
 from iqa.data.pixels import Batches, PixelStore
 from iqa.model.quality import Prediction, QualityModel
 
-#: Inputs of the model and their scores [B], both on the device.
+#: Inputs of the model and the scores of their pictures [B], both on the device.
 Batch = tuple[Tensor, Tensor]
 
 
@@ -22,8 +23,20 @@ class Feed(Protocol):
         """Pictures in a split."""
         ...
 
-    def batches(self, split: str, *, epoch_seed: int | None = None) -> Iterator[Batch]:
-        """All of a split in its order; with `epoch_seed` shuffled by it, without a ragged last batch."""
+    def training(self, epoch_seed: int) -> Iterator[Batch]:
+        """One square of every training picture, drawn and shuffled by the seed, without a ragged last batch."""
+        ...
+
+    def inputs(self, split: str) -> Iterator[Tensor]:
+        """Every square of every picture of a split, in order."""
+        ...
+
+    def pool(self, split: str, values: Tensor) -> Tensor:
+        """Means over each picture's squares: [V, ...] for what `inputs` gave to [N, ...]."""
+        ...
+
+    def scores(self, split: str) -> Tensor:
+        """float32 [N] on the device."""
         ...
 
     def predict(self, model: QualityModel, inputs: Tensor) -> Prediction:
@@ -31,57 +44,106 @@ class Feed(Protocol):
         ...
 
 
-class PixelFeed:
-    """Pictures, uint8 [B, 3, S, S]; in training half of them are mirrored, which leaves quality as it is."""
+class _Split:
+    """The pictures of a split, with the squares cut from each.
 
-    def __init__(self, store: PixelStore, batch_size: int, device: torch.device, *, flip: bool) -> None:
-        self._store, self._batch_size, self._device, self._flip = store, batch_size, device, flip
-        self._splits: dict[str, Batches] = {}
+    Attributes:
+        rows: int64 [V], the squares in the store, picture after picture.
+        scores: float32 [N] on the device.
+    """
+
+    def __init__(self, store: PixelStore, split: str, device: torch.device) -> None:
+        pictures = store.indices(split)
+        self.rows, owner = store.squares(pictures)
+        self.scores = store.scores[pictures].to(device)
+        self._counts = torch.bincount(owner, minlength=len(pictures))
+        self._first = self._counts.cumsum(0) - self._counts
+        self._owner = owner.to(device)
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    def draw(self, seed: int, batch_size: int) -> tuple[Tensor, Tensor]:
+        """Pictures in random order and one square of each: places in `scores` and in `rows`, whole batches only."""
+        random = torch.Generator().manual_seed(seed)
+        order = torch.randperm(len(self), generator=random)
+        order = order[: len(order) // batch_size * batch_size or len(order)]
+        if len(self.rows) == len(self):
+            return order, order
+        chosen = (torch.rand(len(order), generator=random) * self._counts[order]).long()
+        return order, self._first[order] + chosen
+
+    def pool(self, values: Tensor) -> Tensor:
+        if len(values) == len(self):
+            return values
+        sums = values.new_zeros(len(self), *values.shape[1:]).index_add_(0, self._owner, values)
+        counts = self._counts.to(values.device).view(-1, *[1] * (values.ndim - 1))
+        return sums / counts
+
+
+class _StoreFeed:
+    """What both feeds know of their store."""
+
+    def __init__(self, store: PixelStore, batch_size: int, device: torch.device) -> None:
+        self._batch_size, self._device = batch_size, device
+        self._split = cache(lambda name: _Split(store, name, device))
 
     def count(self, split: str) -> int:
-        return len(self._store.indices(split))
+        return len(self._split(split))
 
-    def batches(self, split: str, *, epoch_seed: int | None = None) -> Iterator[Batch]:
-        if split not in self._splits:
-            rows = self._store.indices(split)
-            self._splits[split] = Batches(self._store, rows, self._batch_size, self._device)
-        draws = None if epoch_seed is None else torch.Generator().manual_seed(epoch_seed)
-        whole = min(self._batch_size, self.count(split))
-        for images, scores, rows in self._splits[split].epoch(epoch_seed):
-            if draws is not None:
-                if len(rows) < whole:
-                    return
-                if self._flip:
-                    images = _mirror_half(images, draws)
-            yield images, scores
+    def pool(self, split: str, values: Tensor) -> Tensor:
+        return self._split(split).pool(values)
+
+    def scores(self, split: str) -> Tensor:
+        return self._split(split).scores
+
+
+class PixelFeed(_StoreFeed):
+    """Squares, uint8 [B, 3, S, S]; in training half of them are mirrored, which leaves quality as it is."""
+
+    def __init__(self, store: PixelStore, batch_size: int, device: torch.device, *, flip: bool) -> None:
+        super().__init__(store, batch_size, device)
+        self._flip = flip
+        self._batches = cache(lambda name: Batches(store.images, self._split(name).rows, batch_size, device))
+
+    def training(self, epoch_seed: int) -> Iterator[Batch]:
+        split = self._split("train")
+        pictures, squares = split.draw(epoch_seed, self._batch_size)
+        scores = split.scores[pictures.to(self._device)].split(self._batch_size)
+        draws = torch.Generator().manual_seed(epoch_seed)
+        for (images, _), true in zip(self._batches("train").run(squares), scores, strict=True):
+            yield _mirror_half(images, draws) if self._flip else images, true
+
+    def inputs(self, split: str) -> Iterator[Tensor]:
+        for images, _ in self._batches(split).run():
+            yield images
 
     def predict(self, model: QualityModel, inputs: Tensor) -> Prediction:
         prediction: Prediction = model(inputs)
         return prediction
 
 
-class FeatureFeed:
+class FeatureFeed(_StoreFeed):
     """Features of a frozen backbone, float32 [B, D], computed once (see iqa.training.features).
 
     Args:
-        features: [N, D], a row for each picture of the store.
+        features: [R, D], a row for each square of the store.
     """
 
     def __init__(self, store: PixelStore, features: Tensor, batch_size: int, device: torch.device) -> None:
-        self._features, self._scores = features.to(device), store.scores.to(device)
-        self._store, self._batch_size = store, batch_size
+        super().__init__(store, batch_size, device)
+        self._features = features.to(device)
 
-    def count(self, split: str) -> int:
-        return len(self._store.indices(split))
+    def training(self, epoch_seed: int) -> Iterator[Batch]:
+        split = self._split("train")
+        pictures, squares = split.draw(epoch_seed, self._batch_size)
+        rows, pictures = split.rows[squares].to(self._device), pictures.to(self._device)
+        for part, owners in zip(rows.split(self._batch_size), pictures.split(self._batch_size), strict=True):
+            yield self._features[part], split.scores[owners]
 
-    def batches(self, split: str, *, epoch_seed: int | None = None) -> Iterator[Batch]:
-        rows = self._store.indices(split)
-        if epoch_seed is not None:
-            order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(epoch_seed))
-            whole = len(rows) // self._batch_size * self._batch_size or len(rows)
-            rows = rows[order[:whole]]
-        for part in rows.to(self._features.device).split(self._batch_size):
-            yield self._features[part], self._scores[part]
+    def inputs(self, split: str) -> Iterator[Tensor]:
+        for part in self._split(split).rows.to(self._device).split(self._batch_size):
+            yield self._features[part]
 
     def predict(self, model: QualityModel, inputs: Tensor) -> Prediction:
         return model.from_features(inputs)

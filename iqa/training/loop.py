@@ -23,6 +23,7 @@ from iqa.device import autocast, choose_precision, memory_advice
 from iqa.errors import IqaError
 from iqa.model.quality import Prediction, QualityModel
 from iqa.records import EpochRecord
+from iqa.training.average import AveragedModel
 from iqa.training.feeds import Batch, Feed
 from iqa.training.losses import quality_loss
 from iqa.training.optimizer import Schedule, build_optimizer
@@ -39,6 +40,9 @@ class Trainer:
         feed: batches of training and validation pictures.
         config: its model.mixture and training sections and data.batch_size are read.
         progress: show bars; None shows them on a terminal only.
+
+    Attributes:
+        validated: predicted and true scores [N] of the validation pictures after the last epoch.
     """
 
     def __init__(
@@ -68,11 +72,22 @@ class Trainer:
         others = [p for group in groups if group["name"] != "mixture" for p in group["params"]]
         self._clipped = [others, *mixture]
         self.schedule = Schedule(self.optimizer, self.settings, self._steps)
+        decay = self.settings.ema_decay
+        self._average = AveragedModel(model, decay) if decay else None
+        self.validated: tuple[Tensor, Tensor] | None = None
 
     @property
     def epoch(self) -> int:
         """Epochs done."""
         return len(self.history)
+
+    @property
+    def judged(self) -> QualityModel:
+        """The model that validation judges and that is kept: the running mean of the weights, if there is one."""
+        if self._average is None:
+            return self.model
+        self._average.follow()
+        return self._average.model
 
     @property
     def best(self) -> EpochRecord | None:
@@ -98,6 +113,7 @@ class Trainer:
             "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.state_dict(),
             "history": [record.to_dict() for record in self.history],
+            **({"average": self._average.state_dict()} if self._average else {}),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -105,6 +121,8 @@ class Trainer:
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
         self.history = [EpochRecord.from_dict(record) for record in state["history"]]
+        if self._average is not None:
+            self._average.load_state_dict(state["average"])
 
     def _train_epoch(self, epoch: int) -> EpochRecord:
         started = time.perf_counter()
@@ -157,6 +175,8 @@ class Trainer:
             for parameters in self._clipped:
                 torch.nn.utils.clip_grad_norm_(parameters, self.settings.clip_gradient)
         self.optimizer.step()
+        if self._average is not None:
+            self._average.update()
         self.schedule.after_step()
         return loss, prediction.score, prediction.log_responsibilities, prediction.log_likelihood
 
@@ -172,7 +192,7 @@ class Trainer:
         """One part of the predictions for all training pictures, float32 [N, ...], as evaluation sees them."""
         self.model.eval()
         rows = []
-        for inputs, _ in self.feed.batches("train"):
+        for inputs in self.feed.inputs("train"):
             with autocast(self.device, self.precision):
                 value = part(self.feed.predict(self.model, inputs))
             if value is not None:
@@ -195,20 +215,18 @@ class Trainer:
 
     @torch.inference_mode()
     def _validate(self) -> tuple[float, dict[str, float | None]]:
-        self.model.eval()
-        predicted, true = [], []
-        for inputs, scores in self.feed.batches("val"):
+        model = self.judged.eval()
+        predicted = []
+        for inputs in self.feed.inputs("val"):
             with autocast(self.device, self.precision):
-                predicted.append(self.feed.predict(self.model, inputs).score.float())
-            true.append(scores)
-        together = torch.cat(predicted), torch.cat(true)
-        loss = quality_loss(*together, self.settings.loss)
-        return float(loss), _scores(*together)
+                predicted.append(self.feed.predict(model, inputs).score.float())
+        self.validated = self.feed.pool("val", torch.cat(predicted)), self.feed.scores("val")
+        loss = quality_loss(*self.validated, self.settings.loss)
+        return float(loss), _scores(*self.validated)
 
     def _bar(self, epoch: int) -> tqdm[Batch]:
-        seed = epoch_seed(self.settings.seed, epoch)
         self._progress = tqdm(
-            self.feed.batches("train", epoch_seed=seed),
+            self.feed.training(epoch_seed(self.settings.seed, epoch)),
             total=self._steps,
             desc=f"epoch {epoch}/{self.settings.epochs}",
             unit="batch",

@@ -12,10 +12,12 @@ from typing import Any
 import torch
 
 from iqa.config import ExperimentConfig
+from iqa.data.manifest import to_csv
 from iqa.data.pixels import PixelStore, prepare
 from iqa.device import choose_device, choose_precision
 from iqa.errors import Interrupted, UserError
-from iqa.model.backbone import default_image_size
+from iqa.metrics import fit_logistic
+from iqa.model.backbones import sensible_image_size
 from iqa.model.quality import QualityModel
 from iqa.records import EpochRecord
 from iqa.training.checkpoints import (
@@ -62,7 +64,9 @@ class Session:
             check_same_experiment(config, before["config"], folder.last)
         self.store = prepare(config.data, progress=progress)
         torch.manual_seed(config.training.seed)
-        self.image_size = config.data.image_size or default_image_size(config.model.backbone, self.store.picture_size)
+        self.image_size = config.data.image_size or sensible_image_size(
+            config.model.backbone, self.store.views.side, whole=config.data.scored
+        )
         self.model = QualityModel.from_config(config.model, self.image_size, load_weights=before is None).to(
             self.device
         )
@@ -90,6 +94,7 @@ class Session:
             if aside is not None:
                 log.warning("an earlier %s is kept as %s", self.folder.path.name, aside)
             self.folder.write_config(self.config)
+            self.folder.write_data(to_csv(self.store.manifest), self.store.report)
         return self.folder.path
 
     def run(self) -> Iterator[EpochRecord]:
@@ -161,14 +166,28 @@ class Session:
 
     def _snapshot(self) -> dict[str, Any]:
         """The model as it is now, out of the way of the training that goes on."""
-        state = {name: tensor.detach().cpu().clone() for name, tensor in self.model.state_dict().items()}
-        return {**self._description(), "model": state, "epoch": self.trainer.epoch}
+        judged = self.trainer.judged.state_dict()
+        state = {name: tensor.detach().cpu().clone() for name, tensor in judged.items()}
+        return {
+            **self._description(),
+            "model": state,
+            "epoch": self.trainer.epoch,
+            "calibration": self._calibration(),
+        }
+
+    def _calibration(self) -> dict[str, Any]:
+        """How this epoch's scores map onto the scale that people used, found on the validation pictures."""
+        if self.trainer.validated is None:
+            return {}
+        predicted, true = (scores.cpu().numpy() for scores in self.trainer.validated)
+        fit = fit_logistic(predicted, true)
+        return {"parameters": list(fit.parameters), "linear": fit.linear, **self.store.scale.to_dict()}
 
     def _description(self) -> dict[str, Any]:
         return {
             "config": self.config.to_dict(),
             "image_size": self.image_size,
-            "picture_size": self.store.picture_size,
+            "views": self.store.views.to_dict(),
             "score_name": self.store.score_name,
             "weights": self.weights_source,
             "data": self.store.digest,

@@ -21,7 +21,7 @@ from test_sources import draw
 
 from iqa.config_data import DataConfig
 from iqa.data import prepare as steps
-from iqa.data.batches import Batches, _prefetch, iter_batches
+from iqa.data.batches import Batches, _prefetch
 from iqa.data.cache import open_or_build
 from iqa.data.distortions import PRISTINE, distort
 from iqa.data.manifest import SPLITS
@@ -78,7 +78,7 @@ def test_a_store_has_what_was_asked_for(store: PixelStore) -> None:
     assert store.scores.dtype == torch.float32
     assert store.scores.min() >= 0
     assert store.scores.max() <= 1
-    assert store.picture_size == 40
+    assert store.views.side == 40
     assert store.score_name == "pseudo-MOS"
     np.testing.assert_array_equal(store.thumbnail(3), store.images[3].permute(1, 2, 0))
     with pytest.raises(UserError, match="exam"):
@@ -253,29 +253,17 @@ def test_more_samples_than_pictures_give_different_crops(pictures: Path, store: 
     assert train["image"].is_unique
 
 
-@pytest.mark.parametrize("drop_last", [False, True])
 @pytest.mark.parametrize("resident", [False, True])
-def test_an_epoch_gives_each_picture_once(store: PixelStore, drop_last: bool, resident: bool) -> None:
+def test_a_pass_gives_the_squares_that_are_asked_for_in_their_order(store: PixelStore, resident: bool) -> None:
     train = store.indices("train")
-    batches = Batches(store, train, 12, "cpu", drop_last=drop_last, resident=resident)
-    seen = []
-    for images, scores, indices in batches.epoch(shuffle_seed=5):
-        assert torch.equal(images, store.images[indices])
-        assert torch.equal(scores, store.scores[indices])
-        seen.append(indices)
-    assert len(seen) == len(batches) == (3 if drop_last else 4)
-    if not drop_last:
-        assert torch.equal(torch.cat(seen).sort().values, train)
-
-
-def test_the_order_follows_from_the_seed(store: PixelStore) -> None:
-    def order(seed: int | None) -> torch.Tensor:
-        batches = iter_batches(store, store.indices("train"), 8, "cpu", seed)
-        return torch.cat([indices for *_, indices in batches])
-
-    assert torch.equal(order(None), store.indices("train"))
-    assert torch.equal(order(1), order(1))
-    assert not torch.equal(order(1), order(2))
+    batches = Batches(store.images, train, 12, "cpu", resident=resident)
+    for order in (None, torch.randperm(len(train), generator=torch.Generator().manual_seed(5))[:30]):
+        expected = train if order is None else train[order]
+        seen = []
+        for images, rows in batches.run(order):
+            assert torch.equal(images, store.images[rows])
+            seen.append(rows)
+        assert torch.equal(torch.cat(seen), expected)
 
 
 def test_prefetched_batches_come_in_order_and_errors_arrive(store: PixelStore) -> None:
@@ -296,8 +284,8 @@ def test_leaving_an_epoch_early_stops_the_prefetching(store: PixelStore) -> None
 @pytest.mark.parametrize("resident", [False, True])
 def test_batches_on_a_gpu_are_those_of_the_cpu(store: PixelStore, resident: bool) -> None:
     train = store.indices("train")
-    here = Batches(store, train, 12, "cpu").epoch(3)
-    there = Batches(store, train, 12, "cuda", resident=resident).epoch(3)
+    here = Batches(store.images, train, 12, "cpu").run()
+    there = Batches(store.images, train, 12, "cuda", resident=resident).run()
     for mine, yours in zip(here, there, strict=True):
         for expected, got in zip(mine, yours, strict=True):
             assert torch.equal(expected, got.cpu())
@@ -308,7 +296,7 @@ def test_cifar10_pictures_are_used_once_each(shared_data: Path, tmp_path: Path) 
     if not root.is_dir():
         pytest.skip(f"no CIFAR-10 at {root}")
     store = prepare(settings(root, tmp_path, dataset="cifar10", picture_size=None, pristine_share=0.5))
-    assert store.picture_size == 32
+    assert store.views.side == 32
     assert store.manifest["content"].is_unique
     untouched = store.manifest.query("kind == 'pristine'").iloc[0]
     clean = load_clean(DataConfig(dataset="cifar10", root=str(root))).read(untouched["image"])

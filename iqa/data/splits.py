@@ -1,0 +1,146 @@
+"""Who trains, who validates, who tests: whole contents at a time, the same for a seed whatever the row order."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from iqa.data.manifest import SPLITS
+from iqa.errors import UserError
+
+log = logging.getLogger(__name__)
+
+#: Share of the training pictures kept for validation where a set brings train and test alone.
+VAL_SHARE = 0.1
+#: Random orders of the groups that are tried; the one that meets the shares best is taken.
+TRIES = 64
+#: A draw is good enough with this share of the pictures in the wrong split.
+TOLERANCE = 0.001
+
+
+def split_by_group(
+    groups: Sequence[str] | np.ndarray, shares: Sequence[float], seed: int, names: Sequence[str] = SPLITS
+) -> np.ndarray:
+    """Draw a split for each picture so that groups stay whole and the shares, in pictures, are met closely.
+
+    The draw depends on the seed and on which groups there are with how many pictures, not on their order.
+
+    Args:
+        groups: the group of each picture.
+        shares: of each split, positive, summing to 1.
+        names: of the splits.
+
+    Returns:
+        A name for each picture, as an array of objects.
+
+    Raises:
+        UserError: fewer groups than splits.
+    """
+    known, member, sizes = np.unique(np.asarray(groups, dtype=str), return_inverse=True, return_counts=True)
+    if len(known) < len(names):
+        raise UserError(
+            f"too few contents to split into {', '.join(names)}",
+            got=f"{len(known)} contents with {len(groups)} pictures",
+            expected=f"at least {len(names)}: pictures of one content stay together",
+            fix="name another column in data.columns.group, or set it to '' if each picture stands alone",
+        )
+    wanted = np.asarray(shares) * len(groups)
+    rng = np.random.default_rng([seed, 20])
+    best, least = np.zeros(len(known), dtype=np.int64), np.inf
+    for _ in range(TRIES):
+        chosen = _deal(sizes, wanted, rng.permutation(len(known)))
+        error = np.abs(np.bincount(chosen, sizes, minlength=len(names)) - wanted).sum()
+        if error < least - 1e-9:
+            best, least = chosen, error
+        if least <= max(_rounding(wanted), TOLERANCE * len(groups)) + 1e-9:
+            break
+    return np.asarray(names, dtype=object)[best[member]]
+
+
+def complete_split(table: pd.DataFrame, shares: Sequence[float], seed: int) -> np.ndarray:
+    """The split of each row: the set's own as far as it goes, else drawn.
+
+    A set that names all three splits is taken as it is. Where validation is missing, a tenth of the training
+    pictures is drawn for it; where the test is missing, its share of them. A set that names one split or none
+    is drawn as a whole.
+
+    Args:
+        table: columns `image`, `group` ("": the row is a content of its own) and `split` ("": not named).
+        shares: of train, val and test.
+
+    Raises:
+        UserError: only some rows name a split, none is for training, a group is in two splits, or there are
+            too few groups.
+    """
+    content = contents(table)
+    split = np.array(table["split"], dtype=object)
+    named = set(split) - {""}
+    if not named or (len(named) == 1 and "" not in split):
+        return split_by_group(content, shares, seed)
+    if "" in split:
+        raise UserError(
+            "only some rows name a split",
+            got=f"{(split == '').sum()} of {len(split)} rows name none, such as {table['image'][split == ''].iloc[0]}",
+            expected="a split in every row, or in none",
+            fix="complete the column, or set data.columns.split to '' to draw the split by data.split_shares",
+        )
+    _refuse_crossing(content, split)
+    if "train" not in named:
+        raise UserError(
+            "the set has no training pictures of its own",
+            got=f"splits {', '.join(sorted(named))}",
+            fix="set data.columns.split to '' to draw the split by data.split_shares",
+        )
+    for missing, share in (("val", VAL_SHARE), ("test", shares[2] / (shares[0] + shares[2]))):
+        if missing not in named:
+            train = split == "train"
+            split[train] = split_by_group(content[train], (1 - share, share), seed, ("train", missing))
+            count = int((split == missing).sum())
+            log.info("the set has no %s split: %d of its training pictures are drawn for it", missing, count)
+    return split
+
+
+def contents(table: pd.DataFrame) -> np.ndarray:
+    """What must not be in two splits: the group of each row, else its picture."""
+    group = table["group"].to_numpy(dtype=object)
+    content: np.ndarray = np.where(group == "", table["image"].to_numpy(dtype=object), group)
+    return content
+
+
+def _rounding(wanted: np.ndarray) -> float:
+    """How far whole pictures, summed over splits, must be from their shares at the least."""
+    part = np.sort(wanted % 1)
+    up = round(part.sum())
+    return float(part[: len(part) - up].sum() + (1 - part[len(part) - up :]).sum())
+
+
+def _deal(sizes: np.ndarray, wanted: np.ndarray, order: np.ndarray) -> np.ndarray:
+    """Give each group, in turn, to the split that lacks most; the last ones go where there is none yet."""
+    lacking = wanted.astype(np.float64)
+    chosen = np.zeros(len(sizes), dtype=np.int64)
+    empty = set(range(len(wanted)))
+    for left, group in zip(range(len(order), 0, -1), order, strict=True):
+        # Sorted: the order of a set is not to decide.
+        open_to = sorted(empty) if left <= len(empty) else range(len(wanted))
+        split = max(open_to, key=lambda place: lacking[place])
+        chosen[group] = split
+        lacking[split] -= sizes[group]
+        empty.discard(split)
+    return chosen
+
+
+def _refuse_crossing(content: np.ndarray, split: np.ndarray) -> None:
+    counts = pd.Series(split).groupby(content).nunique()
+    crossing = counts.index[counts > 1]
+    if len(crossing):
+        found = sorted(set(split[content == crossing[0]]))
+        raise UserError(
+            f"{len(crossing)} groups of pictures are in two splits of the set",
+            got=f"{crossing[0]} in {' and '.join(found)}",
+            expected="each group in one split: the test would be on known contents",
+            fix="set data.columns.split to '' to draw the split by group, or data.columns.group to '' if the "
+            "pictures of a group are not alike",
+        )

@@ -1,0 +1,77 @@
+"""What can be scored as a picture, and how it becomes the squares that a model sees."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import io
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from iqa.data.pictures import as_rgb, read_rgb
+from iqa.data.views import ViewPolicy
+
+#: A picture: a path, encoded bytes, base64 text of encoded bytes, a Pillow image or uint8 H x W x 3.
+Picture = str | Path | bytes | Image.Image | np.ndarray
+
+#: Characters; a longer text cannot be a path and is taken for a base64 picture.
+LONGEST_PATH = 512
+
+
+def open_picture(picture: Picture) -> Image.Image:
+    """Any picture as 8-bit RGB, turned as its EXIF says.
+
+    Raises:
+        ValueError: it is none; the message says why, without naming it.
+    """
+    if isinstance(picture, np.ndarray):
+        if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3 or not picture.size:
+            raise ValueError(f"an array is a picture if it is uint8 H x W x 3, not {picture.dtype} {picture.shape}")
+        return Image.fromarray(picture)
+    if isinstance(picture, Image.Image):
+        return as_rgb(ImageOps.exif_transpose(picture))
+    if isinstance(picture, str) and len(picture) > LONGEST_PATH:
+        picture = _from_base64(picture)
+    if isinstance(picture, bytes):
+        return read_rgb(io.BytesIO(picture))
+    path = Path(picture)
+    if not path.is_file():
+        raise ValueError("a folder, no picture" if path.is_dir() else "no such file")
+    return read_rgb(path)
+
+
+def cut_squares(picture: Picture, views: ViewPolicy) -> np.ndarray:
+    """The squares of a picture, uint8 [n, side, side, 3] with 1 <= n <= `views.crops`.
+
+    Raises:
+        ValueError: it is no picture, or so narrow that its squares would be all enlargement.
+    """
+    image = open_picture(picture)
+    _refuse_slivers(image, views)
+    return views.cut(image)
+
+
+def describe(picture: Picture) -> str:
+    """A picture's name in a message."""
+    if isinstance(picture, Path) or (isinstance(picture, str) and len(picture) <= LONGEST_PATH):
+        return str(picture)
+    if isinstance(picture, str):
+        return f"{picture[:40]}..."
+    return "encoded bytes" if isinstance(picture, bytes) else f"a {type(picture).__name__}"
+
+
+def _from_base64(text: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise ValueError("neither a path nor a picture in base64") from error
+
+
+def _refuse_slivers(image: Image.Image, views: ViewPolicy) -> None:
+    """A line of pixels scaled up until its short side fills a square would fill the memory too."""
+    limit = Image.MAX_IMAGE_PIXELS
+    scale = views.side / min(image.size)
+    if views.resize != "squash" and limit and scale > 1 and image.width * image.height * scale**2 > limit:
+        raise ValueError(f"{image.width} x {image.height} pixels are too narrow to be scored")

@@ -1,0 +1,239 @@
+"""A checkpoint on a device, ready to score."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from iqa.config import ExperimentConfig
+from iqa.config_file import build_config
+from iqa.data.pixels import PixelStore
+from iqa.data.rawset import ScoreScale
+from iqa.data.views import ViewPolicy
+from iqa.device import autocast, choose_device, choose_precision, memory_advice
+from iqa.errors import IqaError, UserError
+from iqa.metrics import LogisticFit
+from iqa.model.quality import Prediction, QualityModel
+from iqa.scoring.picture import Picture
+from iqa.scoring.stream import Pool, decode_ahead
+from iqa.training.checkpoints import BEST, load_checkpoint, load_model_state
+from iqa.training.session import build_feed
+
+#: Columns of a table of scores.
+#: score: the model's own, about 0-1, higher is better. calibrated: on the scale and in the direction of the scores
+#: that it was trained on; NaN where the checkpoint knows of no scale. cluster: most responsible mixture component,
+#: log_likelihood: how usual the picture is among the training pictures, in nats; both missing without a mixture.
+SCORES = ("score", "calibrated", "cluster", "log_likelihood")
+#: Squares in one batch of the model; more gain nothing on a CPU, and decoding is what a GPU waits for.
+BATCH_SIZE = 32
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What the model says of N pictures; the mixture's part is None without a mixture."""
+
+    score: np.ndarray
+    embedding: np.ndarray
+    responsibilities: np.ndarray | None
+    log_likelihood: np.ndarray | None
+
+    @property
+    def cluster(self) -> np.ndarray:
+        """The most responsible component of each picture, -1 without a mixture."""
+        if self.responsibilities is None:
+            return np.full(len(self.score), -1)
+        return np.asarray(self.responsibilities.argmax(1))
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """From the model's own score to the scale that people scored on."""
+
+    mapping: LogisticFit
+    scale: ScoreScale
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Calibration:
+        """Out of a checkpoint: parameters, linear, low, high, higher_is_better."""
+        mapping = LogisticFit(tuple(values["parameters"]), linear=values["linear"])
+        return cls(mapping, ScoreScale(values["low"], values["high"], values["higher_is_better"]))
+
+    def __call__(self, scores: pd.Series) -> pd.Series:
+        return self.scale.from_unit(pd.Series(self.mapping(scores), index=scores.index))
+
+
+class Scorer:
+    """A checkpoint on a device, ready to score.
+
+    Attributes:
+        config: what it was trained with.
+        epoch: the epoch it comes from.
+        digest: SHA-256 (hex) of the checkpoint.
+        score_name: what its scores imitate, "pseudo-MOS" or "MOS".
+        views: how pictures become squares.
+        calibration: to the scale of the training scores; None where the checkpoint has none.
+    """
+
+    def __init__(self, checkpoint: Path, device: str = "auto") -> None:
+        content = load_checkpoint(checkpoint)
+        with checkpoint.open("rb") as file:
+            self.digest = hashlib.file_digest(file, "sha256").hexdigest()
+        self.config: ExperimentConfig = build_config(content["config"], where=str(checkpoint))
+        self.device = choose_device(device)
+        self.precision = choose_precision(self.config.training.precision, self.device)
+        self.epoch = int(content.get("epoch", len(content.get("history", []))))
+        self.score_name: str = content["score_name"]
+        self.views = ViewPolicy.from_dict(content.get("views") or {"side": content["picture_size"]})
+        known = content.get("calibration")
+        self.calibration = Calibration.from_dict(known) if known else None
+        model = QualityModel.from_config(self.config.model, content["image_size"], load_weights=False)
+        load_model_state(model, content["model"], checkpoint)
+        self.model = model.to(self.device).eval()
+
+    @torch.inference_mode()
+    def predict(self, store: PixelStore, split: str, *, progress: bool | None = None) -> Predictions:
+        """Predictions for one split of a prepared set, in the order of `store.indices(split)`.
+
+        What the model says of the squares of a picture is averaged.
+        """
+        with memory_advice(self.device):
+            feed = build_feed(self.model, store, self.config, self.device, self.precision, progress)
+            parts = []
+            for inputs in feed.inputs(split):
+                with autocast(self.device, self.precision):
+                    parts.append(feed.predict(self.model, inputs))
+            return _join(parts, lambda values: feed.pool(split, values))
+
+    def score(self, pictures: Sequence[Picture], *, on_error: Literal["raise", "row"] = "raise") -> pd.DataFrame:
+        """Score pictures of any size: columns SCORES, one row each, in order.
+
+        A picture is cut to squares as those of the training were (`views`), and what the model says of its squares
+        is averaged; nothing is random.
+
+        Args:
+            on_error: "row" gives a picture that cannot be read a row without scores, and every row a column
+                `error`: the reason, or None.
+
+        Raises:
+            UserError: a picture cannot be read, naming it.
+        """
+        parts = list(self.score_stream(pictures, on_error=on_error))
+        return pd.concat(parts) if parts else self._table(np.empty((0, self._width)), [], on_error)
+
+    def score_stream(
+        self,
+        pictures: Iterable[Picture],
+        *,
+        on_error: Literal["raise", "row"] = "raise",
+        batch_size: int = BATCH_SIZE,
+        workers: int | None = None,
+    ) -> Iterator[pd.DataFrame]:
+        """The rows of `score` for any number of pictures, some at a time, in order; indexed from 0 throughout.
+
+        Memory does not grow with the number of pictures: they are asked for, and decoded, shortly before the model
+        sees them, and forgotten with the next rows.
+
+        Args:
+            batch_size: squares that the model sees at once.
+            workers: threads that decode; None: one per processor, 16 at most.
+
+        Raises:
+            UserError: a picture cannot be read, naming it; a batch_size below 1.
+        """
+        if batch_size < 1 or (workers is not None and workers < 1):
+            raise UserError(
+                "batch_size and workers are counts", got=f"{batch_size} and {workers}", expected="1 or more"
+            )
+        pool, given = Pool(self._predict, batch_size, self._width), 0
+        ahead = 1 + batch_size // self.views.crops
+        with closing(decode_ahead(pictures, self.views, workers, ahead)) as decoded:
+            for seen in chain(decoded, [None]):
+                if seen is None:
+                    pool.finish()
+                elif seen.fault is not None and on_error == "raise":
+                    raise UserError(f"picture cannot be read: {seen.name}", got=seen.fault)
+                else:
+                    pool.add(seen)
+                if pool.ready:
+                    table = self._table(*pool.take(), on_error)
+                    yield table.set_axis(range(given, given + len(table)))
+                    given += len(table)
+
+    @property
+    def _width(self) -> int:
+        """Figures of a square: score, log-likelihood and a responsibility for each component."""
+        return 2 + self.config.model.n_clusters
+
+    @torch.inference_mode()
+    def _predict(self, squares: Sequence[np.ndarray]) -> np.ndarray:
+        """Figures of squares, float [n, 2 + K]."""
+        pixels = torch.from_numpy(np.stack(squares)).to(self.device).permute(0, 3, 1, 2).contiguous()
+        try:
+            with autocast(self.device, self.precision):
+                features = self.model.features(pixels)
+            # The head costs next to nothing in float32, and in bfloat16 would leave steps of 1/512 in the scores.
+            said = self.model.from_features(features.float())
+        except torch.OutOfMemoryError as error:
+            raise IqaError(
+                f"out of memory on {self.device}", got=f"{len(squares)} squares at once", fix="lower batch_size"
+            ) from error
+        unknown = torch.full_like(said.score, torch.nan)
+        figures = [said.score, unknown if said.log_likelihood is None else said.log_likelihood]
+        if said.log_responsibilities is not None:
+            figures += said.log_responsibilities.exp().unbind(1)
+        return np.asarray(torch.stack(figures, 1).float().cpu().numpy())
+
+    def _table(self, means: np.ndarray, faults: Sequence[str | None], on_error: str) -> pd.DataFrame:
+        """Means over pictures [n, 2 + K] as rows."""
+        score = pd.Series(means[:, 0])
+        cluster = np.full(len(means), np.nan)
+        if means.shape[1] > 2 and len(means):
+            cluster = np.where(np.isnan(means[:, 0]), np.nan, means[:, 2:].argmax(1))
+        table = pd.DataFrame({"score": score, "calibrated": np.nan, "cluster": cluster, "log_likelihood": means[:, 1]})
+        if self.calibration is not None:
+            table["calibrated"] = self.calibration(score)
+        table = table.astype({"score": float, "calibrated": float, "cluster": "Int64", "log_likelihood": float})
+        if on_error == "row":
+            finite = np.isfinite(means[:, 0])
+            reasons = [
+                fault or (None if fine else "the model gives no score")
+                for fault, fine in zip(faults, finite, strict=True)
+            ]
+            table["error"] = pd.Series(reasons, dtype=object)
+        return table
+
+
+def load_scorer(path: str | Path, device: str = "auto") -> Scorer:
+    """Load an experiment folder (its best model) or a checkpoint file.
+
+    Raises:
+        UserError: there is none, or it is damaged or of another kind.
+    """
+    path = Path(path)
+    return Scorer(path / BEST if path.is_dir() else path, device)
+
+
+def _join(parts: Sequence[Prediction], pool: Callable[[Tensor], Tensor]) -> Predictions:
+    """Batches of squares together, and what belongs to one picture pooled."""
+
+    def gather(tensors: Sequence[Tensor]) -> np.ndarray:
+        return pool(torch.cat(list(tensors)).float()).cpu().numpy()
+
+    shares = [part.log_responsibilities.exp() for part in parts if part.log_responsibilities is not None]
+    likelihoods = [part.log_likelihood for part in parts if part.log_likelihood is not None]
+    return Predictions(
+        score=gather([part.score for part in parts]),
+        embedding=gather([part.embedding for part in parts]),
+        responsibilities=gather(shares) if shares else None,
+        log_likelihood=gather(likelihoods) if likelihoods else None,
+    )
