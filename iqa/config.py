@@ -97,9 +97,6 @@ class TrainingConfig(Section):
     loss: LossConfig = LossConfig()
     #: Mirror half of the training pictures (quality does not change); a frozen backbone does without.
     flip: bool = True
-    #: Side in pixels of the random squares that a trained backbone learns from, cut at the scale at which validation
-    #: and test see whole pictures; null: no cutting. A frozen backbone does without.
-    crop_size: Annotated[int, Field(ge=32, le=2048)] | None = None
     #: The model that is judged and kept is a running mean of the weights with this decay per step; 0: the weights.
     ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.0
     precision: Literal["auto", "float32", "bfloat16"] = "auto"

@@ -15,8 +15,8 @@ from iqa.config_data import DataConfig
 from iqa.data import distortions, pseudo_mos
 from iqa.data.batches import Batches
 from iqa.data.cache import cache_folder, open_or_build, recipe_key
-from iqa.data.manifest import SPLITS, digest, typed, validate
 from iqa.data.joins import UNREADABLE
+from iqa.data.manifest import SPLITS, digest, typed, validate
 from iqa.data.prepare import MANIFEST, PIXELS, build_pictures
 from iqa.data.rawset import UNIT, ScoreScale
 from iqa.data.scored import load_scored
