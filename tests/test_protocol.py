@@ -174,3 +174,20 @@ def test_rows_that_cannot_be_used_are_left_out_on_request(run, tmp_path: Path) -
         "missing": ["gone.png"],
         "unreadable": ["5.png"],
     }
+
+
+def test_too_few_contents_for_intervals_are_said_and_no_fault(run, tmp_path: Path) -> None:
+    draw_set(tmp_path / "clean", 8, seed=3)
+    (tmp_path / "clean" / "scores.csv").unlink()
+    settings = config(tmp_path / "few.json", Path("unused.csv"))
+    folder = (
+        "--data.dataset", "folder", "--data.root", tmp_path / "clean", "--data.csv", "null",
+        "--data.score_range", "null",
+        "--data.train_samples", "60", "--data.val_samples", "20", "--data.test_samples", "20",
+        "--training.epochs", "2", "--tracking.enabled", "false",
+    )  # fmt: skip
+    done = run("-m", "pipelines.train_gpu", "--config", settings, *folder)
+    assert done.returncode == 0, done.stderr
+    done = run("-m", "pipelines.test_with_viz", "--experiment", tmp_path / "experiments" / "own", "--skip_tsne")
+    assert done.returncode == 0, done.stderr
+    assert "no interval: too few contents" in done.stdout

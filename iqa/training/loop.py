@@ -17,7 +17,6 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from iqa import metrics
 from iqa.config import ExperimentConfig
 from iqa.device import autocast, choose_precision, memory_advice
 from iqa.errors import IqaError
@@ -27,6 +26,7 @@ from iqa.training.average import AveragedModel
 from iqa.training.feeds import Batch, Feed
 from iqa.training.losses import quality_loss
 from iqa.training.optimizer import Schedule, build_optimizer
+from iqa.training.tally import Tally, correlations
 
 #: Least seconds between two looks at the running loss: each look makes the device wait.
 LOOK_EVERY = 0.5
@@ -130,7 +130,7 @@ class Trainer:
         self._start_mixture(epoch)
         self.model.train()
         learning_rate = self.schedule.learning_rate
-        tally = _Tally(self.feed.count("train"), self.device)
+        tally = Tally(self.feed.count("train"), self.device)
         for batch in self._bar(epoch):
             loss, score, log_responsibilities, log_likelihood = self._step(batch)
             tally.add(loss, score, batch[1], log_responsibilities, log_likelihood)
@@ -199,7 +199,7 @@ class Trainer:
                 rows.append(value.float())
         return torch.cat(rows)
 
-    def _mixture_health(self, tally: _Tally) -> dict[str, float]:
+    def _mixture_health(self, tally: Tally) -> dict[str, float]:
         """How the mixture fared over the epoch; dead components are started anew where pictures are unlikely."""
         mixture = self.model.mixture
         if mixture is None or tally.responsibilities is None or not bool(mixture.fitted):
@@ -222,7 +222,7 @@ class Trainer:
                 predicted.append(self.feed.predict(model, inputs).score.float())
         self.validated = self.feed.pool("val", torch.cat(predicted)), self.feed.scores("val")
         loss = quality_loss(*self.validated, self.settings.loss)
-        return float(loss), _scores(*self.validated)
+        return float(loss), correlations(*self.validated)
 
     def _bar(self, epoch: int) -> tqdm[Batch]:
         self._progress = tqdm(
@@ -243,45 +243,6 @@ class Trainer:
             self._looked = time.perf_counter()
 
 
-class _Tally:
-    """Sums of an epoch, kept on the device so that no step waits for them."""
-
-    def __init__(self, capacity: int, device: torch.device) -> None:
-        self.count = 0
-        self._loss = torch.zeros((), device=device)
-        self._scores = torch.empty(2, capacity, device=device)
-        self.responsibilities: Tensor | None = None
-        self.largest = torch.zeros((), device=device)
-        self.log_likelihood = torch.zeros((), device=device)
-
-    @torch.no_grad()
-    def add(
-        self,
-        loss: Tensor,
-        predicted: Tensor,
-        true: Tensor,
-        log_responsibilities: Tensor | None,
-        log_likelihood: Tensor | None,
-    ) -> None:
-        size = len(true)
-        self._loss += loss.detach() * size
-        self._scores[0, self.count : self.count + size] = predicted
-        self._scores[1, self.count : self.count + size] = true
-        self.count += size
-        if log_responsibilities is not None and log_likelihood is not None:
-            responsibilities = log_responsibilities.exp()
-            total = responsibilities.sum(0)
-            self.responsibilities = total if self.responsibilities is None else self.responsibilities + total
-            self.largest += responsibilities.amax(1).sum()
-            self.log_likelihood += log_likelihood.sum()
-
-    def close(self) -> tuple[float, dict[str, float | None]]:
-        """The mean loss, and the correlations of what was predicted while training."""
-        loss = float(self._loss) / max(self.count, 1)
-        predicted, true = self._scores[:, : self.count]
-        return loss, _scores(predicted, true) if math.isfinite(loss) else {}
-
-
 def best_record(history: list[EpochRecord]) -> EpochRecord | None:
     """The first record with the highest validation SRCC; once the mixture has started, those before do not count."""
     whole = [record for record in history if record.effective_clusters is not None] or history
@@ -292,10 +253,3 @@ def best_record(history: list[EpochRecord]) -> EpochRecord | None:
 def epoch_seed(seed: int, epoch: int) -> int:
     """A seed of its own for every epoch of every training."""
     return int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0])
-
-
-def _scores(predicted: Tensor, true: Tensor) -> dict[str, float | None]:
-    """SRCC, PLCC, KRCC and RMSE; None where constant scores leave a correlation undefined."""
-    a, b = predicted.float().cpu().numpy().astype(np.float64), true.float().cpu().numpy().astype(np.float64)
-    values = {name: getattr(metrics, name)(a, b) for name in ("srcc", "plcc", "krcc", "rmse")}
-    return {name: float(value) if math.isfinite(value) else None for name, value in values.items()}
