@@ -44,6 +44,7 @@ from iqa.cli import run_command
 from iqa.config_data import DataConfig
 from iqa.data.cache import cache_folder
 from iqa.data.scored import load_scored
+from iqa.errors import UserError
 from iqa.files import write_json
 
 
@@ -92,6 +93,9 @@ def main(arguments: list[str]) -> None:
         for name, folds in results.items():
             if name not in SLOW or seed < options.finetune_splits:
                 folds.append(run(name, split, options.bootstrap))
+    results = {name: folds for name, folds in results.items() if folds}
+    if not results:
+        raise UserError("nothing was run", fix="name baselines that are installed with --only, and at least one split")
     print_table(results)
     write_json(options.out / "baselines.json", {"options": shown(options), "baselines": results})
     print(f"\nwritten: {options.out / 'baselines.json'}")

@@ -44,6 +44,8 @@ class ModelConfig(Section):
     hidden_dim: Positive = 512
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.3
     freeze_backbone: bool = False
+    #: Judge a picture by itself and its mirror image together; a frozen backbone does without.
+    mirror: bool = True
     #: ImageNet weights; false starts from random ones.
     pretrained: bool = True
     #: Local weights file (.pth or .safetensors), used before any installed package or hub.

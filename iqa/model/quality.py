@@ -42,6 +42,8 @@ class QualityModel(nn.Module):
         head: embedding, projection and score.
         mixture: over the head's projection; None for the control without one.
         freeze_backbone: keep the backbone's weights and running statistics as they are.
+        mirror: in evaluation, let a trained backbone see each picture and its mirror image, and take the mean of
+            their features.
     """
 
     def __init__(
@@ -51,12 +53,15 @@ class QualityModel(nn.Module):
         mixture: GaussianMixture | None,
         *,
         freeze_backbone: bool = False,
+        mirror: bool = False,
     ) -> None:
         super().__init__()
         self.backbone = backbone
         self.head = head
         self.mixture = mixture
         self.freeze_backbone = freeze_backbone
+        # A frozen backbone's features are kept, and a mirrored copy of them would cost as much again.
+        self.mirror = mirror and not freeze_backbone
         self.backbone.requires_grad_(not freeze_backbone)
         self.train(self.training)
 
@@ -95,7 +100,7 @@ class QualityModel(nn.Module):
             encoding_size=mixture.encoding_size if mixture else 0,
             score_mean=score_mean,
         )
-        return cls(backbone, head, mixture, freeze_backbone=model.freeze_backbone)
+        return cls(backbone, head, mixture, freeze_backbone=model.freeze_backbone, mirror=model.mirror)
 
     def forward(self, images: Tensor) -> Prediction:
         """Predict from pictures, uint8 [B, 3, H, W]."""
@@ -105,6 +110,8 @@ class QualityModel(nn.Module):
         """The backbone's pooled features [B, D]; without gradient if it is frozen, so they can be kept."""
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.freeze_backbone):
             features: Tensor = self.backbone(images)
+            if self.mirror and not self.training:
+                features = (features + self.backbone(images.flip(-1))) / 2
             return features
 
     def from_features(self, features: Tensor) -> Prediction:

@@ -61,6 +61,19 @@ def test_features_can_be_kept_and_predicted_from_later():
     torch.testing.assert_close(model.from_features(model.features(pictures())).score, model(pictures()).score)
 
 
+def test_a_trained_backbone_judges_a_picture_and_its_mirror_image_alike():
+    model = started()
+    mirrored = pictures().flip(-1)
+    torch.testing.assert_close(model(pictures()).score, model(mirrored).score)
+    alone = started(mirror=False)
+    assert not torch.allclose(alone(pictures()).score, alone(mirrored).score)
+    torch.testing.assert_close(model.features(pictures()), (alone.features(pictures()) + alone.features(mirrored)) / 2)
+    # In training each is a picture of its own, and what is kept of a frozen backbone is of the picture itself.
+    assert not torch.allclose(model.train().features(pictures()), model.features(mirrored))
+    frozen = started(freeze_backbone=True)
+    assert not torch.allclose(frozen.features(pictures()), frozen.features(mirrored))
+
+
 def test_the_head_ignores_the_mixture_until_it_is_started():
     model = build().eval()
     before = model(pictures()).score
