@@ -74,10 +74,15 @@ class Pictures(Dataset[tuple[Tensor, float]]):
 
 
 def build(split: Split) -> nn.Module:
-    """The pretrained network with one output, which starts at the mean score."""
+    """The pretrained network with one output, which starts at the mean score for every picture.
+
+    Random weights there would scatter the first outputs as widely as the scores, and the network learns that noise
+    away picture by picture: on 182 pictures validation SRCC was .14 after five epochs, from zeros .44.
+    """
     model = timm.create_model(BACKBONE, pretrained=False)
     load_pretrained(model, BACKBONE)
     model.reset_classifier(1)
+    nn.init.zeros_(model.get_classifier().weight)
     nn.init.constant_(model.get_classifier().bias, float(split.scores("train").mean()))
     return model.to(memory_format=torch.channels_last)
 

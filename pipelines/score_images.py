@@ -65,7 +65,7 @@ def main(arguments: list[str]) -> None:
         if summary is None:
             summary = score_and_log(job, journal, pending)
         else:
-            print(f"nothing is new: all {summary['pictures']} pictures were scored before")
+            print(f"nothing is new: {counted(summary['pictures'])} dealt with before")
     show(summary, output)
 
 
@@ -174,8 +174,8 @@ def write_results(job: Job, table: pd.DataFrame, speed: dict[str, Any], tracker:
 
 def draw(job: Job, table: pd.DataFrame) -> Iterator[Any]:
     """The histogram and the contact sheet."""
-    from iqa.evaluation.evaluated import PSEUDO, PSEUDO_CAVEAT
-    from iqa.evaluation.plots_scores import choose_ends, contact_sheet, score_histogram
+    from iqa.evaluation.evaluated import PSEUDO
+    from iqa.evaluation.plots_scores import PSEUDO_CAVEAT, choose_ends, contact_sheet, score_histogram
 
     # A picture that a table repeats is drawn once.
     rows = [
@@ -184,7 +184,7 @@ def draw(job: Job, table: pd.DataFrame) -> Iterator[Any]:
     scores = table["score"].to_numpy()[rows]
     label: dict[str, Any] = {
         "score_name": job.scorer.score_name,
-        "title": f"{len(rows)} pictures scored by {job.config.experiment_name}",
+        "title": f"{counted(len(rows))} scored by {job.config.experiment_name}",
         "caveat": PSEUDO_CAVEAT if job.scorer.score_name == PSEUDO else None,
     }
     yield score_histogram(scores, **label)
@@ -210,6 +210,10 @@ def shown(job: Job, name: str, score: float) -> Shown:
     return Shown(np.asarray(picture), name, score)
 
 
+def counted(number: int) -> str:
+    return "1 picture" if number == 1 else f"{number} pictures"
+
+
 def show(summary: dict[str, Any], output: Path) -> None:
     """The outcome on the terminal, with where every file is.
 
@@ -220,11 +224,11 @@ def show(summary: dict[str, Any], output: Path) -> None:
 
     if not summary["scored"]:
         raise IqaError(
-            f"none of {summary['pictures']} pictures could be read", fix=f"the table in {output} says why, each by name"
+            f"none of {counted(summary['pictures'])} could be read", fix=f"the table in {output} says why, each by name"
         )
     spread = summary["score"]
     print(
-        f"{summary['scored']} pictures scored, {summary['unreadable']} unreadable; predicted {summary['score_name']}: "
+        f"{counted(summary['scored'])} scored, {summary['unreadable']} unreadable; predicted {summary['score_name']}: "
         f"mean {spread['mean']:.3f}, median {spread['median']:.3f}, {spread['min']:.3f} to {spread['max']:.3f}"
     )
     if "images_per_second" in summary:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from iqa.evaluation.plots_style import GREY, INK, PALETTE, RED, new_figure, styled
 
+PSEUDO_CAVEAT = "pseudo-MOS: learned from human means of kinds of distortion, not from scores of pictures"
 #: Pictures at either end of a contact sheet.
 AT_EACH_END = 16
 #: Longest side in pixels of a picture on it.
@@ -69,7 +70,11 @@ def contact_sheet(
     places = figure.subfigures(len(parts), 1, squeeze=False, height_ratios=parts_heights)
     for place, (name, shown), lines in zip(places.flat, parts, heights, strict=True):
         place.suptitle(
-            f"{name} {len(shown)} by predicted {score_name}", fontsize=10, fontweight="bold", x=0.012, ha="left"
+            f"{name}{f' {len(shown)}' if len(shown) > 1 else ''} by predicted {score_name}",
+            fontsize=10,
+            fontweight="bold",
+            x=0.012,
+            ha="left",
         )
         grid = place.subplots(len(lines), columns, squeeze=False, height_ratios=lines)
         for axes in grid.flat[len(shown) :]:

@@ -13,7 +13,6 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from iqa.config_data import ColumnsConfig, DataConfig
 from iqa.data.pictures import SUFFIXES
 from iqa.errors import UserError, nearest
 
@@ -166,22 +165,27 @@ def _table(path: Path, column: str, root: Path) -> Inputs:
     return Inputs(_label(path.with_suffix("")), root, names, files, faults)
 
 
-def _column(frame: pd.DataFrame, column: str, path: Path) -> int:
-    """The number of the column of picture names."""
-    from iqa.data.columns import find_columns
+def _column(frame: pd.DataFrame, wanted: str, path: Path) -> int:
+    """The number of the column of picture names: `wanted`, else one that is usually called so or holds pictures."""
+    from iqa.data.columns import USUAL
+    from iqa.data.tables import is_picture
 
-    wanted = int(column) if column.isdecimal() and column not in frame.columns else column or None
-    columns = ColumnsConfig(image=wanted, score="", group="", split="", subset="")
-    try:
-        return find_columns(frame, DataConfig(dataset="csv", csv=str(path), columns=columns), path)["image"] or 0
-    except UserError as error:
+    labels = [str(label) for label in frame.columns]
+    plain = [re.sub(r"[\s._-]+", "", label).casefold() for label in labels]
+    if wanted:
+        found = [labels.index(wanted)] if wanted in labels else []
+        if not found and wanted.isdecimal() and int(wanted) < len(labels):
+            found = [int(wanted)]
+    else:
+        found = [plain.index(name) for name in USUAL["image"] if name in plain]
+        found = found or [place for place in range(len(labels)) if frame.iloc[:, place].map(is_picture).mean() > 0.5]
+    if not found:
         raise UserError(
-            f"the table {path} has no column '{column}'"
-            if column
-            else f"the pictures' column cannot be told in {path}",
-            expected=f"one of its columns: {', '.join(map(str, frame.columns))}",
+            f"the table {path} has no column '{wanted}'" if wanted else f"no column of {path} looks like picture names",
+            expected=f"one of its columns: {', '.join(labels)}",
             fix="name the column of picture names with --column",
-        ) from error
+        )
+    return found[0]
 
 
 def _is_picture(name: str) -> bool:

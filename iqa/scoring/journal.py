@@ -127,7 +127,8 @@ class Journal:
             except OSError as error:
                 raise no_room(self._path, error) from error
             return
-        os.truncate(self._path, whole)
+        if whole < self._path.stat().st_size:
+            os.truncate(self._path, whole)
         with self._path.open("rb") as file:
             before = _plain(file.readline())
         for key, what in (("format", "layout"), ("model", "model"), ("root", "folder of pictures")):
