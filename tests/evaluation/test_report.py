@@ -81,9 +81,10 @@ def test_parts_are_measured_alone(written, evaluated):
 def test_the_table_has_a_row_per_picture(written, evaluated):
     table = pd.read_csv(written[0] / "test_predictions.csv")
     assert list(table) == [
-        "image", "content", "kind", "level", "score", "predicted", "error", "cluster",
+        "image", "content", "kind", "level", "pseudo-MOS", "calibrated", "score", "predicted", "error", "cluster",
         "largest_responsibility", "log_likelihood",
     ]  # fmt: skip
+    np.testing.assert_allclose(table["pseudo-MOS"], table["score"], atol=1e-5)  # its scale is 0-1
     assert table["image"].tolist() == evaluated.table["image"].tolist()
     assert table["error"].to_numpy() == pytest.approx(evaluated.predicted - evaluated.true, abs=1e-5)
     assert table["cluster"].tolist() == evaluated.responsibilities.argmax(axis=1).tolist()

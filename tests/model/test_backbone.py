@@ -45,7 +45,7 @@ def test_every_shown_backbone_gives_features_and_gradients(name):
 )
 def test_each_backbone_has_its_own_normalisation(name, mean):
     backbone = Backbone(name, pretrained=False, image_size=64)
-    white = backbone.prepare(torch.full((1, 3, 64, 64), 255, dtype=torch.uint8))
+    white = backbone.prepare(torch.full((1, 3, 64, 64), 255, dtype=torch.uint8), 64)
     torch.testing.assert_close(backbone.mean.flatten(), torch.tensor(mean))
     torch.testing.assert_close(white[0, :, 0, 0], ((1 - backbone.mean) / backbone.std).flatten())
 
@@ -71,7 +71,7 @@ def test_pictures_of_other_sizes_are_resized():
     backbone = small(image_size=64).eval()
     flat = torch.full((1, 3, 150, 100), 90, dtype=torch.uint8)
     torch.testing.assert_close(backbone(flat), backbone(flat[..., :64, :64]))
-    assert backbone.prepare(pictures(side=32)).shape == (2, 3, 64, 64)
+    assert backbone.prepare(pictures(side=32), 64).shape == (2, 3, 64, 64)
 
 
 def test_a_picture_s_features_do_not_depend_on_its_neighbours():
