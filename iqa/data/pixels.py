@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,7 +28,6 @@ __all__ = ["Batches", "PixelStore", "prepare"]
 
 #: Goes up when the same settings give other pictures or another layout.
 VERSION = 2
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)

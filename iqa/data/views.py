@@ -57,13 +57,22 @@ class ViewPolicy:
 
         Raises:
             UserError: a picture that is not RGB.
+            ValueError: a picture so narrow that its squares would be all enlargement.
         """
         if picture.mode != "RGB":
             raise UserError("squares are cut from RGB pictures", got=picture.mode)
+        self._refuse_slivers(picture)
         resized = self._resized(picture)
         pixels = np.asarray(resized)
         squares = [pixels[y : y + self.side, x : x + self.side] for y, x in self._corners(*resized.size)]
         return np.stack(squares)
+
+    def _refuse_slivers(self, picture: Image.Image) -> None:
+        """A line of pixels scaled up until its short side fills a square would fill the memory too."""
+        limit = Image.MAX_IMAGE_PIXELS
+        scale = self.side / min(picture.size)
+        if self.resize != "squash" and limit and scale > 1 and picture.width * picture.height * scale**2 > limit:
+            raise ValueError(f"{picture.width} x {picture.height} pixels are too narrow to be scored")
 
     def _resized(self, picture: Image.Image) -> Image.Image:
         if self.resize == "squash":

@@ -148,7 +148,7 @@ def _breakdowns(evaluated: Evaluated) -> dict[str, dict[str, Any]]:
 
 
 def _by_content(evaluated: Evaluated) -> dict[str, Any]:
-    """Metrics within each content of people's scores that has pictures enough, and the mean of their SRCC.
+    """Metrics within each content of people's scores that has pictures enough.
 
     Within a content what the picture shows is the same, so that its quality alone is left to be ranked.
     """

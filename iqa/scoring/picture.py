@@ -48,9 +48,7 @@ def cut_squares(picture: Picture, views: ViewPolicy) -> np.ndarray:
     Raises:
         ValueError: it is no picture, or so narrow that its squares would be all enlargement.
     """
-    image = open_picture(picture)
-    _refuse_slivers(image, views)
-    return views.cut(image)
+    return views.cut(open_picture(picture))
 
 
 def describe(picture: Picture) -> str:
@@ -67,11 +65,3 @@ def _from_base64(text: str) -> bytes:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as error:
         raise ValueError("neither a path nor a picture in base64") from error
-
-
-def _refuse_slivers(image: Image.Image, views: ViewPolicy) -> None:
-    """A line of pixels scaled up until its short side fills a square would fill the memory too."""
-    limit = Image.MAX_IMAGE_PIXELS
-    scale = views.side / min(image.size)
-    if views.resize != "squash" and limit and scale > 1 and image.width * image.height * scale**2 > limit:
-        raise ValueError(f"{image.width} x {image.height} pixels are too narrow to be scored")
