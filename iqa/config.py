@@ -44,6 +44,10 @@ class ModelConfig(Section):
     hidden_dim: Positive = 512
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.3
     freeze_backbone: bool = False
+    #: Principal components of a frozen backbone's features that the head sees; 0: all features. Faster, and better
+    #: where every picture has a content of its own; worse where many pictures share few contents. A trained
+    #: backbone's features are never reduced.
+    pca_dim: Annotated[int, Field(ge=0, le=8192)] = 0
     #: Judge a picture by itself and its mirror image together; a frozen backbone does without.
     mirror: bool = True
     #: ImageNet weights; false starts from random ones.

@@ -48,7 +48,8 @@ class QualityHead(nn.Module):
     """Embedding, projection and the MLP that gives the score.
 
     Args:
-        num_features: D, columns of the backbone's features.
+        num_features: D, columns of the features.
+        normalise: normalise each picture's features first.
         feature_dim: columns of the embedding.
         hidden_dim: width of the MLP's hidden layer.
         dropout: share of the embedding and of the hidden layer dropped in training.
@@ -61,6 +62,7 @@ class QualityHead(nn.Module):
         self,
         num_features: int,
         *,
+        normalise: bool = True,
         feature_dim: int = 512,
         hidden_dim: int = 512,
         dropout: float = 0.3,
@@ -69,7 +71,8 @@ class QualityHead(nn.Module):
         score_mean: float = 0.5,
     ) -> None:
         super().__init__()
-        self.embedding = nn.Sequential(nn.LayerNorm(num_features), nn.Linear(num_features, feature_dim), nn.GELU())
+        first = [nn.LayerNorm(num_features)] if normalise else []
+        self.embedding = nn.Sequential(*first, nn.Linear(num_features, feature_dim), nn.GELU())
         self.projection = Projection(feature_dim, projection_dim) if projection_dim else None
         self.dropout = nn.Dropout(dropout)
         last = nn.Linear(hidden_dim, 1)

@@ -14,6 +14,7 @@ from iqa.errors import UserError
 from iqa.model.backbones import AnyBackbone, build_backbone
 from iqa.model.head import QualityHead
 from iqa.model.mixture import EmFit, GaussianMixture
+from iqa.model.reduction import Reduction
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ class QualityModel(nn.Module):
         backbone: pooled features of pictures.
         head: embedding, projection and score.
         mixture: over the head's projection; None for the control without one.
+        reduction: of a frozen backbone's features; None hands them to the head as they are.
         freeze_backbone: keep the backbone's weights and running statistics as they are.
         mirror: in evaluation, let a trained backbone see each picture and its mirror image, and take the mean of
             their features.
@@ -51,6 +53,7 @@ class QualityModel(nn.Module):
         backbone: AnyBackbone,
         head: QualityHead,
         mixture: GaussianMixture | None,
+        reduction: Reduction | None = None,
         *,
         freeze_backbone: bool = False,
         mirror: bool = False,
@@ -59,6 +62,7 @@ class QualityModel(nn.Module):
         self.backbone = backbone
         self.head = head
         self.mixture = mixture
+        self.reduction = reduction
         self.freeze_backbone = freeze_backbone
         # A frozen backbone's features are kept, and a mirrored copy of them would cost as much again.
         self.mirror = mirror and not freeze_backbone
@@ -67,7 +71,13 @@ class QualityModel(nn.Module):
 
     @classmethod
     def from_config(
-        cls, model: ModelConfig, image_size: int, *, load_weights: bool = True, score_mean: float = 0.5
+        cls,
+        model: ModelConfig,
+        image_size: int,
+        *,
+        load_weights: bool = True,
+        score_mean: float = 0.5,
+        backbone: AnyBackbone | None = None,
     ) -> QualityModel:
         """Build the model that a configuration describes.
 
@@ -76,11 +86,17 @@ class QualityModel(nn.Module):
             image_size: side in pixels that the backbone sees.
             load_weights: False leaves pretrained weights out, for a state dict that is loaded next.
             score_mean: score that the untrained model starts at.
+            backbone: one that was built before for the same settings, in place of a new one.
 
         Raises:
             UserError: unknown backbone, impossible size, no weights.
         """
-        backbone = build_backbone(model, image_size, load_weights=load_weights)
+        if backbone is None:
+            backbone = build_backbone(model, image_size, load_weights=load_weights)
+        columns, reduction = backbone.num_features, None
+        if model.freeze_backbone and 0 < model.pca_dim < columns:
+            reduction = Reduction(columns, model.pca_dim)
+            columns = model.pca_dim
         settings = model.mixture
         mixture = None
         if model.n_clusters:
@@ -92,7 +108,8 @@ class QualityModel(nn.Module):
                 reseed_below=settings.reseed_below,
             )
         head = QualityHead(
-            backbone.num_features,
+            columns,
+            normalise=reduction is None,
             feature_dim=model.feature_dim,
             hidden_dim=model.hidden_dim,
             dropout=model.dropout,
@@ -100,22 +117,30 @@ class QualityModel(nn.Module):
             encoding_size=mixture.encoding_size if mixture else 0,
             score_mean=score_mean,
         )
-        return cls(backbone, head, mixture, freeze_backbone=model.freeze_backbone, mirror=model.mirror)
+        return cls(backbone, head, mixture, reduction, freeze_backbone=model.freeze_backbone, mirror=model.mirror)
 
     def forward(self, images: Tensor) -> Prediction:
         """Predict from pictures, uint8 [B, 3, H, W]."""
         return self.from_features(self.features(images))
 
     def features(self, images: Tensor) -> Tensor:
-        """The backbone's pooled features [B, D]; without gradient if it is frozen, so they can be kept."""
+        """The backbone's pooled features, reduced if they are to be [B, D]; without gradient if it is frozen."""
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.freeze_backbone):
             features: Tensor = self.backbone(images)
             if self.mirror and not self.training:
                 features = (features + self.backbone(images.flip(-1))) / 2
-            return features
+            return features if self.reduction is None else self.reduction(features)
 
     def from_features(self, features: Tensor) -> Prediction:
-        """Predict from what `features` returned [B, D]."""
+        """Predict from what `features` returned [B, D].
+
+        Mixed precision pays while a backbone trains; the head alone is quick, and its scores are not rounded.
+        """
+        mixed = self.training and not self.freeze_backbone
+        with torch.autocast(features.device.type, enabled=mixed and torch.is_autocast_enabled(features.device.type)):
+            return self._judge(features if mixed else features.float())
+
+    def _judge(self, features: Tensor) -> Prediction:
         embedding = self.head.embed(features)
         z = self.head.project(embedding)
         if self.mixture is None or z is None:

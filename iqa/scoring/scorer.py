@@ -180,9 +180,7 @@ class Scorer:
         pixels = torch.from_numpy(np.stack(squares)).to(self.device).permute(0, 3, 1, 2).contiguous()
         try:
             with autocast(self.device, self.precision):
-                features = self.model.features(pixels)
-            # The head costs next to nothing in float32, and in bfloat16 would leave steps of 1/512 in the scores.
-            said = self.model.from_features(features.float())
+                said = self.model(pixels)
         except torch.OutOfMemoryError as error:
             raise IqaError(
                 f"out of memory on {self.device}", got=f"{len(squares)} squares at once", fix="lower batch_size"

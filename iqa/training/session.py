@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from iqa.config import ExperimentConfig
 from iqa.data.manifest import to_csv
@@ -19,6 +20,7 @@ from iqa.errors import Interrupted, UserError
 from iqa.metrics import fit_logistic
 from iqa.model.backbones import sensible_image_size
 from iqa.model.quality import QualityModel
+from iqa.model.reduction import Reduction
 from iqa.records import EpochRecord
 from iqa.training.checkpoints import (
     ExperimentFolder,
@@ -207,4 +209,15 @@ def build_feed(
     if not config.model.freeze_backbone:
         return PixelFeed(store, batch_size, device, flip=config.training.flip)
     features = cached_features(store, model.backbone, config.data, device, precision, progress=progress)
+    if model.reduction is not None:
+        features = reduced(model.reduction, features, store, device)
     return FeatureFeed(store, features, batch_size, device)
+
+
+def reduced(reduction: Reduction, features: Tensor, store: PixelStore, device: torch.device) -> Tensor:
+    """Features of every square [R, D] -> [R, dim], on the device; found from the training pictures if not known yet."""
+    features = features.to(device)
+    if not reduction.fitted:
+        squares, _ = store.squares(store.indices("train"))
+        reduction.fit(features[squares.to(device)])
+    return reduction.apply_in_parts(features)

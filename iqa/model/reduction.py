@@ -1,0 +1,66 @@
+"""A frozen backbone's many features in few principal components, for a head that sees few pictures."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+#: Rounds of the randomised decomposition: the small components need more than the large ones.
+_ROUNDS = 4
+#: Features of so many pictures are reduced at once.
+_ROWS = 4096
+
+
+class Reduction(nn.Module):
+    """Features [B, D] -> float32 [B, dim]: each picture's features normalised, then projected on principal components.
+
+    The components keep their own variances (no whitening), and all are scaled by one number, so that together they
+    have variance 1. Until `fit` the directions are random.
+
+    Args:
+        num_features: D.
+        dim: components; those that the pictures cannot fill stay zero.
+    """
+
+    centre: Tensor
+    directions: Tensor
+    fitted: Tensor
+
+    def __init__(self, num_features: int, dim: int) -> None:
+        super().__init__()
+        self.register_buffer("centre", torch.zeros(num_features))
+        self.register_buffer("directions", torch.randn(num_features, dim) / num_features**0.5)
+        self.register_buffer("fitted", torch.tensor(False))
+
+    def forward(self, features: Tensor) -> Tensor:
+        with torch.autocast(features.device.type, enabled=False):
+            reduced: Tensor = (_normalise(features) - self.centre) @ self.directions
+            return reduced
+
+    @torch.no_grad()
+    def fit(self, features: Tensor) -> None:
+        """Find the components of training pictures' features [N, D] (Halko, Martinsson, Tropp, SIAM Review 53, 2011).
+
+        The same features give the same components, whatever was drawn before.
+        """
+        normalised = _normalise(features)
+        self.centre.copy_(normalised.mean(dim=0))
+        kept = min(self.directions.shape[1], *normalised.shape)
+        devices = [features.device] if features.is_cuda else []
+        with torch.random.fork_rng(devices=devices):
+            torch.manual_seed(0)
+            _, strengths, directions = torch.svd_lowrank(normalised - self.centre, q=kept, niter=_ROUNDS)
+        spread = strengths.square().sum().div(len(features) * kept).sqrt()
+        self.directions.zero_()
+        self.directions[:, :kept] = directions / spread.clamp(min=torch.finfo(torch.float32).eps)
+        self.fitted.fill_(True)
+
+    @torch.no_grad()
+    def apply_in_parts(self, features: Tensor) -> Tensor:
+        """`forward` for any number of pictures, some at a time."""
+        return torch.cat([self(part) for part in features.split(_ROWS)])
+
+
+def _normalise(features: Tensor) -> Tensor:
+    return functional.layer_norm(features.float(), features.shape[-1:])
