@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from iqa.config_data import DataConfig, Positive, Section, Share
+from iqa.config_tuning import TuningConfig
 
 
 class MixtureConfig(Section):
@@ -90,6 +91,8 @@ class TrainingConfig(Section):
     """The optimisation."""
 
     epochs: Positive = 50
+    #: Stop after so many epochs without a better validation SRCC; 0: never.
+    early_stopping: Annotated[int, Field(ge=0)] = 0
     learning_rate: Annotated[float, Field(gt=0, le=10)] = 1e-3
     weight_decay: Annotated[float, Field(ge=0)] = 1e-4
     optimizer: Literal["adam", "adamw", "sgd"] = "adam"
@@ -148,6 +151,7 @@ class ExperimentConfig(Section):
     model: ModelConfig = ModelConfig()
     training: TrainingConfig = TrainingConfig()
     tracking: TrackingConfig = TrackingConfig()
+    tuning: TuningConfig = TuningConfig()
 
     @model_validator(mode="after")
     def _enough_pictures(self) -> ExperimentConfig:

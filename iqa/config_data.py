@@ -18,6 +18,8 @@ Preset = Literal[
     "koniq10k", "kadid10k", "tid2013", "tid2008", "live", "csiq",
     "spaq", "clive", "livemd", "agiqa3k", "pipal", "biq2021",
 ]  # fmt: skip
+#: The batch size of `train`, and of "auto" where nothing but learning limits it.
+USUAL_BATCH = 128
 #: Samples made of a set without scores where the config says nothing.
 SYNTHETIC_SAMPLES = {"train": 2000, "val": 500, "test": 500}
 
@@ -72,7 +74,8 @@ class DataConfig(Section):
     train_samples: Annotated[int, Field(ge=4)] | None = None
     val_samples: Annotated[int, Field(ge=4)] | None = None
     test_samples: Annotated[int, Field(ge=4)] | None = None
-    batch_size: Annotated[int, Field(ge=2)] = 128
+    #: Pictures of a training step; "auto": as many as the GPU holds, so that an epoch keeps 16 steps.
+    batch_size: Annotated[int, Field(ge=2)] | Literal["auto"] = USUAL_BATCH
     #: Threads that decode pictures while the cache is built; training itself needs none.
     num_workers: Annotated[int, Field(ge=0, le=256)] = 4
     #: Side in pixels of the stored square; null: 32 for cifar10, 224 for pictures to distort, 512 for scored ones.
@@ -94,6 +97,11 @@ class DataConfig(Section):
     def scored(self) -> bool:
         """Whether people scored these pictures."""
         return self.dataset not in get_args(SyntheticSet)
+
+    @property
+    def batch(self) -> int:
+        """The batch size; the usual one while "auto" is not settled."""
+        return USUAL_BATCH if self.batch_size == "auto" else self.batch_size
 
     def samples(self, split: str) -> int | None:
         """How many pictures of a split are wanted at most; None: all there are."""

@@ -12,17 +12,34 @@ from places import ROOT
 
 #: Floors of the house: a module imports from its own floor and those below, never from above.
 FLOORS = [
-    {"errors", "files", "records", "config_data", "config", "config_file", "metrics", "cli"},
+    {
+        "errors",
+        "files",
+        "records",
+        "processes",
+        "metrics",
+        "cli",
+        "config_data",
+        "config_tuning",
+        "config",
+        "config_file",
+    },
     {"device", "data", "model"},
     {"training"},
     {"scoring"},
     {"evaluation"},
     {"tracking"},
+    {"tuning"},
 ]
 #: The one room of each guest.
-ROOMS = {"mlflow": "iqa/tracking", "matplotlib": "iqa/evaluation/plots", "seaborn": "iqa/evaluation/plots"}
+ROOMS = {
+    "mlflow": "iqa/tracking",
+    "matplotlib": "iqa/evaluation/plots",
+    "seaborn": "iqa/evaluation/plots",
+    "optuna": "iqa/tuning",
+}
 #: Tracking may ask scoring to serve a model, and otherwise knows only plain things.
-TRACKING_KNOWS = {"errors", "files", "records", "config_data", "config", "config_file", "tracking", "scoring"}
+TRACKING_KNOWS = {*FLOORS[0], "tracking", "scoring"} - {"metrics", "cli"}
 
 MODULES = sorted((ROOT / "iqa").rglob("*.py")) + sorted((ROOT / "pipelines").rglob("*.py"))
 
@@ -55,17 +72,18 @@ def test_imports_point_one_way(path: Path) -> None:
         if own == "tracking":
             assert parts[1] in TRACKING_KNOWS
         else:
+            assert own != "tuning" or parts[1] != "tracking", "pipelines tell tracking of trials"
             assert floor(parts[1]) <= floor(own)
 
 
-@pytest.mark.parametrize("script", ["train_gpu", "test_with_viz", "config_experiments", "score_images"])
+@pytest.mark.parametrize("script", ["train_gpu", "test_with_viz", "config_experiments", "score_images", "tune_optuna"])
 def test_help_waits_for_nothing_heavy(script: str, run) -> None:
     code = (
         f"import sys; sys.argv = ['{script}', '--help']\n"
         f"from pipelines import {script}\n"
         f"try: {script}.main(['--help'])\n"
         "except SystemExit: pass\n"
-        "heavy = {'torch', 'mlflow', 'matplotlib', 'pandas', 'sklearn'} & set(sys.modules)\n"
+        "heavy = {'torch', 'mlflow', 'matplotlib', 'pandas', 'sklearn', 'optuna'} & set(sys.modules)\n"
         "assert not heavy, heavy"
     )
     finished = run("-c", code)

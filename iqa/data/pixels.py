@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from iqa.data.prepare import MANIFEST, PIXELS, build_pictures
 from iqa.data.rawset import UNIT, ScoreScale
 from iqa.data.scored import load_scored
 from iqa.data.sources import load_clean
+from iqa.data.splits import redraw
 from iqa.data.squares import open_squares
 from iqa.data.views import ViewPolicy
 from iqa.errors import UserError
@@ -73,6 +74,17 @@ class PixelStore:
         if split not in SPLITS:
             raise UserError("unknown split", got=split, expected=f"one of {', '.join(SPLITS)}")
         return torch.from_numpy(np.flatnonzero((self.manifest["split"] == split).to_numpy()))
+
+    def redrawn(self, seed: int) -> PixelStore:
+        """The same pictures with training and validation drawn anew, whole contents at a time; the test stays.
+
+        Raises:
+            UserError: fewer than two contents besides the test's.
+        """
+        content, split = self.manifest["content"].to_numpy(), self.manifest["split"].to_numpy()
+        manifest = self.manifest.assign(split=redraw(content, split, seed))
+        changed = hashlib.sha256((self.digest + digest(manifest)).encode()).hexdigest()
+        return replace(self, manifest=manifest, digest=changed)
 
     def squares(self, pictures: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """The squares of `pictures`, int64 [n]: their rows in `images` and whose they are, 0..n-1; both int64 [V]."""

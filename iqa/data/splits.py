@@ -103,6 +103,23 @@ def complete_split(table: pd.DataFrame, shares: Sequence[float], seed: int) -> n
     return split
 
 
+def redraw(content: np.ndarray, split: np.ndarray, seed: int) -> np.ndarray:
+    """Training and validation drawn anew from the pictures of both, as large as before; the test stays untouched.
+
+    Args:
+        content: what must not be in two splits, for each picture.
+        split: its split so far.
+
+    Raises:
+        UserError: fewer than two contents besides the test's.
+    """
+    drawn = np.array(split, dtype=object)
+    learned = drawn != "test"
+    share = float((drawn[learned] == "val").mean())
+    drawn[learned] = split_by_group(content[learned], (1 - share, share), seed, ("train", "val"))
+    return drawn
+
+
 def contents(table: pd.DataFrame) -> np.ndarray:
     """What must not be in two splits: the group of each row, else its picture."""
     group = table["group"].to_numpy(dtype=object)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, ParamSpec
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
@@ -28,6 +29,7 @@ __all__ = [
     "outside_legend",
     "pretty",
     "save",
+    "save_drawn",
     "solid",
     "styled",
 ]
@@ -160,3 +162,20 @@ def solid(legend: Legend) -> None:
         if isinstance(handle, PathCollection):
             handle.set_alpha(1)
             handle.set_sizes([36])
+
+
+def save_drawn(drawn: Axes | Sequence[Axes], path: Path, *, panels: int = 1) -> None:
+    """Write a figure that another library drew, at a size fit to be read, and let it go.
+
+    Args:
+        drawn: its axes, or some of them.
+        panels: plots side by side in it.
+    """
+    from matplotlib import pyplot
+
+    axes = drawn if isinstance(drawn, Axes) else next(iter(np.ravel(np.asarray(drawn, dtype=object))))
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    figure.set_size_inches(max(9.6, 4.2 * panels), 6.0)
+    atomic_write(path, lambda file: figure.savefig(file, format="png", dpi=DPI, bbox_inches="tight", facecolor="white"))
+    pyplot.close(figure)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import iqa
+from iqa.processes import is_alive
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -20,31 +20,13 @@ PROCESS_TAG = "process"
 LAST_WORD_SECONDS = 60.0
 
 
-def this_process() -> str:
-    """A name for this process that no later one on this machine shares."""
-    import psutil
-
-    return f"{socket.gethostname()}:{os.getpid()}:{psutil.Process().create_time():.0f}"
-
-
 def bury_dead_runs(client: MlflowClient, run_id: str) -> None:
     """Mark as KILLED what processes of this machine left RUNNING in the experiment of `run_id`."""
     experiment = client.get_run(run_id).info.experiment_id
-    here = socket.gethostname()
     for run in client.search_runs([experiment], f"attributes.status = 'RUNNING' and tags.{PROCESS_TAG} != ''"):
-        host, _, rest = run.data.tags[PROCESS_TAG].partition(":")
-        if host == here and run.info.run_id != run_id and not _alive(*rest.split(":")):
+        if run.info.run_id != run_id and not is_alive(run.data.tags[PROCESS_TAG]):
             client.set_tag(run.info.run_id, "error", "its process vanished")
             client.set_terminated(run.info.run_id, "KILLED")
-
-
-def _alive(pid: str, start: str) -> bool:
-    import psutil
-
-    try:
-        return f"{psutil.Process(int(pid)).create_time():.0f}" == start
-    except (psutil.Error, ValueError):
-        return False
 
 
 def have_last_word(uri: str, run_id: str) -> None:

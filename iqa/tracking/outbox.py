@@ -138,18 +138,18 @@ class Outbox:
     def _send(self, delivery: Delivery) -> None:
         client = self.client()
         run = self.run_id(delivery["run"])
-        if delivery["what"] == "create":
-            if run == delivery["run"]:
-                self._remember(run, create_run(client, delivery))
-            return
-        if run.startswith(UNBORN):
-            raise RuntimeError(f"its run {run} could not be opened yet")
         resolved = delivery | {"run": run}
         if "tags" in delivery:
             resolved["tags"] = {
                 key: self.run_id(value) if key == "mlflow.parentRunId" else value
                 for key, value in delivery["tags"].items()
             }
+        if delivery["what"] == "create":
+            if run == delivery["run"]:
+                self._remember(run, create_run(client, resolved))
+            return
+        if run.startswith(UNBORN):
+            raise RuntimeError(f"its run {run} could not be opened yet")
         if "path" in delivery and self._directory:
             resolved["path"] = str(self._directory / delivery["path"])
         SENDERS[delivery["what"]](client, resolved)

@@ -14,8 +14,9 @@ from typing import Any, Literal
 
 from iqa.config import ExperimentConfig
 from iqa.errors import Interrupted, UserError
+from iqa.processes import this_process
 from iqa.tracking.delivery import Delivery, now
-from iqa.tracking.endings import PROCESS_TAG, have_last_word, this_process
+from iqa.tracking.endings import PROCESS_TAG, have_last_word
 from iqa.tracking.notes import read_run_note, write_run_note
 from iqa.tracking.outbox import UNBORN, Outbox, warn
 from iqa.tracking.store import public_uri, tracking_uri
@@ -31,20 +32,20 @@ SYSTEM_METRICS_SECONDS = 5
 def open_run(
     config: ExperimentConfig,
     *,
-    role: Literal["train", "evaluate", "score"],
+    role: Literal["train", "evaluate", "score", "tune"],
     name: str,
     parent: str | None = None,
     run_id: str | None = None,
     directory: Path | None = None,
     tags: dict[str, Any] | None = None,
 ) -> Iterator[Tracker]:
-    """Open the run of a training, an evaluation or a scoring; it ends FINISHED, FAILED or KILLED, as its block ends.
+    """Open the run of a training, an evaluation, a scoring or a study; it ends FINISHED, FAILED or KILLED, as its block ends.
 
     The run is `run_id` (what is resumed), else the one that `mlflow run` opened, else a new one. A server
     that does not answer costs one warning: what it misses waits in `directory`/tracking_pending.jsonl.
 
     Args:
-        role: "train" and "score" write `directory`/mlflow.json; "evaluate" without `parent` becomes a child of the run
+        role: all but "evaluate" write `directory`/mlflow.json; "evaluate" without `parent` becomes a child of the run
             noted there.
         name: of a new run.
         parent: id of the run whose child this is.
@@ -87,7 +88,7 @@ def open_run(
             _note(directory, outbox, run, note)
         for other in spare:
             outbox.put({"what": "tags", "run": other, "tags": {"mlflow.parentRunId": run, "role": "resume"}})
-        yield Tracker(outbox, run, directory, new_run=not resumed)
+        yield Tracker(outbox, run, directory, new_run=not resumed, experiment=_experiment(config))
 
 
 def standard_tags(config: ExperimentConfig, role: str) -> dict[str, Any]:

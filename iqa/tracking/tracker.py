@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import math
+import uuid
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from iqa.config import ExperimentConfig
+from iqa.processes import this_process
 from iqa.records import EpochRecord
 from iqa.tracking.delivery import now
-from iqa.tracking.outbox import Outbox, relative_path
+from iqa.tracking.endings import PROCESS_TAG
+from iqa.tracking.outbox import UNBORN, Outbox, relative_path
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,12 +29,18 @@ class Tracker:
     """
 
     def __init__(
-        self, outbox: Outbox | None, run: str | None, directory: Path | None = None, new_run: bool = False
+        self,
+        outbox: Outbox | None,
+        run: str | None,
+        directory: Path | None = None,
+        new_run: bool = False,
+        experiment: dict[str, str] | None = None,
     ) -> None:
         self._outbox = outbox
         self._run = run
         self._directory = directory
         self.new_run = new_run
+        self._experiment = experiment
         self.uri = outbox.uri if outbox else None
 
     @property
@@ -43,9 +52,29 @@ class Tracker:
         """A tracker that writes to another run of the same store, such as the training that is evaluated."""
         return Tracker(self._outbox if run_id else None, run_id, self._directory)
 
+    def open_child(self, name: str, tags: Mapping[str, Any]) -> Tracker:
+        """A new run under this one, such as a trial of a study; `close_child` ends it."""
+        if self._outbox is None or self._experiment is None:
+            return Tracker(None, None)
+        run = f"{UNBORN}{uuid.uuid4().hex}"
+        tags = {**tags, "mlflow.parentRunId": self._run, PROCESS_TAG: this_process()}
+        opening = {"experiment": self._experiment, "name": name, "tags": tags, "start_time": now()}
+        self._outbox.put({"what": "create", "run": run, **opening})
+        return Tracker(self._outbox, run, self._directory, new_run=True, experiment=self._experiment)
+
+    def close_child(self, status: Literal["FINISHED", "FAILED", "KILLED"], tags: Mapping[str, Any]) -> None:
+        """End a run that `open_child` opened, with a last word in its tags."""
+        self.log_tags(tags)
+        self._put("end", status=status, time=now())
+
+    def bury_dead(self) -> None:
+        """End what processes that are gone left open in this experiment."""
+        self._put("bury")
+
     def log_config(self, config: ExperimentConfig) -> None:
         """Log every setting as a parameter under its dotted name, and the whole as config.json."""
-        self._put("params", params=config.flat())
+        # What a study would search says nothing of this run.
+        self._put("params", params={key: v for key, v in config.flat().items() if not key.startswith("tuning.")})
         text = json.dumps(config.to_dict(), indent=2, ensure_ascii=False) + "\n"
         self._put("text", file="config.json", text=text)
 

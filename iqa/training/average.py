@@ -25,14 +25,17 @@ class AveragedModel:
     """
 
     def __init__(self, model: QualityModel, decay: float) -> None:
-        self.model = copy.deepcopy(model).requires_grad_(False).eval()
+        # What is not trained is shared: it need not be copied, then or later.
+        shared = [part for part in (model.backbone, model.reduction) if part is not None and model.freeze_backbone]
+        self.model = copy.deepcopy(model, {id(part): part for part in shared}).requires_grad_(False).eval()
         self._decay = decay
         self._steps = 0
         names = [name for name, p in model.named_parameters() if p.requires_grad and not name.startswith("mixture.")]
         self._means: list[Tensor] = [self.model.get_parameter(name) for name in names]
         self._trained: list[Tensor] = [model.get_parameter(name) for name in names]
         theirs, ours = model.state_dict(), self.model.state_dict()
-        self._copied = [(ours[name], theirs[name]) for name in theirs if name not in set(names)]
+        apart = [name for name in theirs if ours[name].data_ptr() != theirs[name].data_ptr()]
+        self._copied = [(ours[name], theirs[name]) for name in apart if name not in set(names)]
 
     @torch.no_grad()
     def update(self) -> None:

@@ -139,7 +139,7 @@ def check_same_experiment(ours: ExperimentConfig, theirs: dict[str, Any], path: 
     different = [
         f"{key}: {before.get(key)!r} before, {value!r} now"
         for key, value in ours.flat().items()
-        if before.get(key) != value and key not in free and not key.startswith("tracking.")
+        if before.get(key) != value and key not in free and not key.startswith(("tracking.", "tuning."))
     ]
     if different:
         raise UserError(

@@ -61,7 +61,7 @@ def _cached(
     }
 
     def build(folder: Path) -> None:
-        features = _compute(store, backbone, data.batch_size, device, precision, progress)
+        features = _compute(store, backbone, data.batch, device, precision, progress)
         np.save(folder / FEATURES, features.numpy(), allow_pickle=False)
 
     name = f"features-{recipe_key(recipe)}"

@@ -56,7 +56,7 @@ class Trainer:
     ) -> None:
         self.model, self.feed, self.device = model, feed, device
         self.settings, self.mixture_settings = config.training, config.model.mixture
-        batch_size = min(config.data.batch_size, feed.count("train"))
+        batch_size = min(config.data.batch, feed.count("train"))
         self._steps = feed.count("train") // batch_size
         self.precision = choose_precision(self.settings.precision, device)
         self.history: list[EpochRecord] = []
@@ -82,6 +82,13 @@ class Trainer:
         return len(self.history)
 
     @property
+    def done(self) -> bool:
+        """Whether all epochs are done, or no better one has come for long enough (`training.early_stopping`)."""
+        patience, best = self.settings.early_stopping, self.best
+        waited = self.epoch - best.epoch if best else 0
+        return self.epoch >= self.settings.epochs or 0 < patience <= waited
+
+    @property
     def judged(self) -> QualityModel:
         """The model that validation judges and that is kept: the running mean of the weights, if there is one."""
         if self._average is None:
@@ -100,7 +107,7 @@ class Trainer:
         Raises:
             IqaError: the loss is not finite, or memory ran out.
         """
-        while self.epoch < self.settings.epochs:
+        while not self.done:
             with memory_advice(self.device):
                 record = self._train_epoch(self.epoch + 1)
             self.history.append(record)

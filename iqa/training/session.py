@@ -18,10 +18,11 @@ from iqa.data.pixels import PixelStore, prepare
 from iqa.device import choose_device, choose_precision
 from iqa.errors import Interrupted, UserError
 from iqa.metrics import fit_logistic
-from iqa.model.backbones import sensible_image_size
+from iqa.model.backbones import AnyBackbone, build_backbone, sensible_image_size
 from iqa.model.quality import QualityModel
 from iqa.model.reduction import Reduction
 from iqa.records import EpochRecord
+from iqa.training.batch_size import fix_batch_size
 from iqa.training.checkpoints import (
     ExperimentFolder,
     check_same_experiment,
@@ -59,19 +60,17 @@ class Session:
         resume: bool = False,
         progress: bool | None = None,
     ) -> None:
-        self.config, self.folder = config, folder
+        self.folder = folder
         self.device = choose_device(config.training.device)
         before = load_checkpoint(folder.last) if resume and folder.last.is_file() else None
         if before is not None:
+            config = _settled(config, before["config"])
             check_same_experiment(config, before["config"], folder.last)
         self.store = prepare(config.data, progress=progress)
-        torch.manual_seed(config.training.seed)
-        self.image_size = config.data.image_size or sensible_image_size(
-            config.model.backbone, self.store.views.side, whole=config.data.scored
-        )
-        self.model = QualityModel.from_config(config.model, self.image_size, load_weights=before is None).to(
-            self.device
-        )
+        self.image_size = input_size(config, self.store)
+        backbone = start_backbone(config, self.image_size, load_weights=before is None)
+        self.model = build_model(config, backbone, self.image_size, self.device)
+        self.config = config = fix_batch_size(config, self.model, self.store, self.device)
         self.weights_source = before["weights"] if before is not None else self.model.backbone.weights_source
         if before is not None:
             load_model_state(self.model, before["model"], folder.last)
@@ -108,7 +107,7 @@ class Session:
         for record in self.trainer.epochs():
             if record is self.trainer.best:
                 self._best_state = self._snapshot()
-            if record.epoch == self.config.training.epochs or time.monotonic() - self._saved_at > SAVE_EVERY:
+            if self.trainer.done or time.monotonic() - self._saved_at > SAVE_EVERY:
                 self.save()
             yield record
         require_epochs(self.folder)
@@ -196,6 +195,29 @@ class Session:
         }
 
 
+def input_size(config: ExperimentConfig, store: PixelStore) -> int:
+    """The side in pixels of what the backbone sees."""
+    return config.data.image_size or sensible_image_size(
+        config.model.backbone, store.views.side, whole=config.data.scored
+    )
+
+
+def start_backbone(config: ExperimentConfig, image_size: int, *, load_weights: bool = True) -> AnyBackbone:
+    """The backbone that a training starts from, the same for the same seed.
+
+    Raises:
+        UserError: unknown backbone, impossible size, no weights.
+    """
+    torch.manual_seed(config.training.seed)
+    return build_backbone(config.model, image_size, load_weights=load_weights)
+
+
+def build_model(config: ExperimentConfig, backbone: AnyBackbone, image_size: int, device: torch.device) -> QualityModel:
+    """The model that a training starts from, the same for the same seed, whatever made the backbone."""
+    torch.manual_seed(config.training.seed)
+    return QualityModel.from_config(config.model, image_size, backbone=backbone).to(device)
+
+
 def build_feed(
     model: QualityModel,
     store: PixelStore,
@@ -205,7 +227,7 @@ def build_feed(
     progress: bool | None,
 ) -> Feed:
     """Cached features where the backbone is frozen, else pictures."""
-    batch_size = config.data.batch_size
+    batch_size = config.data.batch
     if not config.model.freeze_backbone:
         return PixelFeed(store, batch_size, device, flip=config.training.flip)
     features = cached_features(store, model.backbone, config.data, device, precision, progress=progress)
@@ -221,3 +243,11 @@ def reduced(reduction: Reduction, features: Tensor, store: PixelStore, device: t
         squares, _ = store.squares(store.indices("train"))
         reduction.fit(features[squares.to(device)])
     return reduction.apply_in_parts(features)
+
+
+def _settled(config: ExperimentConfig, before: dict[str, Any]) -> ExperimentConfig:
+    """A batch size that was found when the training began stays what it was."""
+    if config.data.batch_size != "auto":
+        return config
+    found = {"batch_size": before["data"]["batch_size"]}
+    return config.model_copy(update={"data": config.data.model_copy(update=found)})

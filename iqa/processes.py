@@ -1,0 +1,31 @@
+"""Telling this process from all others, here and on other machines, and whether one still lives."""
+
+from __future__ import annotations
+
+import os
+import socket
+
+
+def this_process() -> str:
+    """A name for this process that no later one on this machine shares: host:pid:start."""
+    import psutil
+
+    return f"{socket.gethostname()}:{os.getpid()}:{psutil.Process().create_time():.0f}"
+
+
+def is_here(process: str) -> bool:
+    """Whether a name that `this_process` gave is of this machine."""
+    return process.partition(":")[0] == socket.gethostname()
+
+
+def is_alive(process: str) -> bool:
+    """Whether a process of this machine still runs; other machines' are taken to."""
+    import psutil
+
+    if not is_here(process):
+        return True
+    try:
+        _, pid, start = process.split(":")
+        return f"{psutil.Process(int(pid)).create_time():.0f}" == start
+    except (psutil.Error, ValueError):
+        return False

@@ -1,0 +1,1 @@
+"""Studies of settings. No other package imports optuna."""

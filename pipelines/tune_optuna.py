@@ -1,0 +1,246 @@
+"""Searches settings and says what to set: `python pipelines/tune_optuna.py --config C [--trials N] [--storage URL]`.
+
+The same command on several machines with a shared --storage shares the trials; the same command again goes on where
+a study stopped. Writes EXPERIMENTS/<study>-tuning/ and configs/tuned/<study>.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from iqa.cli import run_command
+from iqa.config_file import load_config, override_config
+from iqa.errors import UserError
+
+if TYPE_CHECKING:
+    from iqa.config import ExperimentConfig
+    from iqa.records import EpochRecord
+    from iqa.tracking import Tracker
+    from iqa.tuning.planned import PlannedStudy
+    from iqa.tuning.search import Search
+
+#: Epochs reach MLflow together, so many seconds' worth at a time: writing each would cost more than short ones.
+DELIVER_EVERY = 5.0
+#: How the states of a trial stand in MLflow, which knows no pruned runs.
+STATUS = {"complete": "FINISHED", "pruned": "KILLED", "interrupted": "KILLED", "failed": "FAILED"}
+
+
+def main(arguments: list[str]) -> None:
+    parser = argparse.ArgumentParser(
+        description=(__doc__ or "").splitlines()[0],
+        epilog="Any setting can be given by its dotted name, such as --tuning.confirmations 5.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--config", default="configs/quick_test.json", help="JSON file (default: %(default)s)")
+    parser.add_argument("--trials", type=int, help="trials of the whole study (default: the config's tuning.trials)")
+    parser.add_argument("--storage", default="sqlite:///optuna.db", help="where the study is (default: %(default)s)")
+    parser.add_argument("--study", default="", help="its name (default: the config's experiment_name)")
+    parser.add_argument("--output", default="experiments", help="folder of experiments (default: %(default)s)")
+    parser.add_argument("--tuned", default="configs/tuned", help="folder of tuned configs (default: %(default)s)")
+    parser.add_argument(
+        "--heartbeat", type=int, default=20, help="seconds between signs of life (default: %(default)s)"
+    )
+    options, overrides = parser.parse_known_args(arguments)
+    config = load_config(options.config, overrides)
+    if options.trials is not None:
+        config = override_config(config, ["--tuning.trials", str(options.trials)])
+    if options.heartbeat < 1:
+        raise UserError("--heartbeat is in seconds", got=options.heartbeat, expected="1 or more")
+    name = options.study or config.experiment_name
+    command = "python pipelines/tune_optuna.py " + " ".join(arguments)
+
+    # Imported late: --help and a faulty config must not wait for torch.
+    from iqa.tuning.space import read_space
+    from iqa.tuning.storage import open_storage
+    from iqa.tuning.workbench import Workbench
+
+    read_space(config)
+    storage = open_storage(options.storage, options.heartbeat)
+    findings = tune(config, Workbench(config), storage, name, Path(options.output) / f"{name}-tuning")
+    target = write_tuned(config, findings, Path(options.tuned) / f"{name}.json", command)
+    print(f"\ntuned config: {target}\ntrain it: python pipelines/train_gpu.py --config {target}")
+
+
+def tune(config: ExperimentConfig, bench: Any, storage: Any, name: str, folder: Path) -> dict[str, Any]:
+    """Search, confirm and recommend; all of it is told to MLflow and written to `folder`.
+
+    Returns:
+        What recommendations.json holds.
+    """
+    from iqa.tracking import open_run
+    from iqa.tuning.findings import conclude
+    from iqa.tuning.search import Search
+
+    teller = Teller(config)
+    search = Search(config, bench, teller, storage, name)
+    study = search.planned
+    if study.others_at_work() and "sqlite" in str(getattr(storage, "url", "")):
+        print(
+            "warning: another process works on this study, and SQLite is not made for several: "
+            "use --storage postgresql://..., mysql://..., grpc://HOST:PORT or journal:///FILE",
+            file=sys.stderr,
+        )
+    with open_run(
+        config,
+        role="tune",
+        name=f"{name}-tuning",
+        run_id=None if study.is_new else study.attribute("mlflow_run", wait=10),
+        directory=folder,
+        tags={"study": name, "trials": config.tuning.trials},
+    ) as tracker:
+        if study.is_new:
+            study.note("mlflow_run", tracker.run_id or "")
+            tracker.log_config(config)
+        search.plan()
+        print(f"study {name}: {config.tuning.trials} trials over {', '.join(search.space)}", flush=True)
+        teller.follow(tracker, study, config.tuning.trials)
+        search.work()
+        teller.follow(tracker, None, 0)
+        print(f"\nconfirming what was found on {config.tuning.confirmations} other splits", flush=True)
+        findings = conclude(search, bench, teller, storage)
+        teller.close()
+        write_findings(search, findings, folder, tracker)
+        tracker.bury_dead()
+    print((folder / "recommendations.md").read_text(encoding="utf-8"))
+    print(f"files: {folder}")
+    return findings
+
+
+class Teller:
+    """Tells the terminal and MLflow of trials: a child run for each, its epochs delivered some at a time."""
+
+    def __init__(self, config: ExperimentConfig) -> None:
+        self._config = config
+        self._tracker: Tracker | None = None
+        self._child: Tracker | None = None
+        self._bar: Any = None
+        self._study: PlannedStudy | None = None
+        self._best: float | None = None
+
+    def follow(self, tracker: Tracker, study: PlannedStudy | None, budget: int) -> None:
+        """Open runs under `tracker`'s, and show how far `study` is."""
+        from tqdm import tqdm
+
+        self.close()
+        self._tracker, self._study = tracker, study
+        self._bar = tqdm(total=budget or None, unit="trial", desc="search" if study else "confirmation", disable=None)
+        self._count()
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def begun(self, name: str, values: dict[str, Any]) -> None:
+        from iqa.tracking import standard_tags
+
+        self._name, self._values, self._epochs, self._sent = name, values, [], 0
+        self._best, self._delivered, self._started = None, time.monotonic(), time.monotonic()
+        if self._tracker is not None:
+            self._child = self._tracker.open_child(name, standard_tags(self._config, "trial"))
+            self._child.log_params(values)
+
+    def epoch(self, record: EpochRecord) -> None:
+        self._epochs.append(record)
+        if record.val_srcc is not None:
+            self._best = max(record.val_srcc, -1.0 if self._best is None else self._best)
+        if time.monotonic() - self._delivered > DELIVER_EVERY:
+            self._deliver()
+
+    def ended(self, state: str, reason: str | None = None) -> None:
+        self._deliver()
+        if self._child is not None:
+            self._child.log_metrics({"best_val_srcc": self._best})
+            lines = (reason or "").splitlines()
+            self._child.close_child(STATUS[state], {"trial_state": state, "error": lines[0] if lines else None})  # type: ignore[arg-type]
+        values = ", ".join(f"{key.partition('.')[2]} {_short(value)}" for key, value in self._values.items())
+        srcc = "  -   " if self._best is None else f"{self._best:.4f}"
+        seconds = time.monotonic() - self._started
+        line = f"{self._name:<10} {state:<8} SRCC {srcc}  {len(self._epochs)} epochs {seconds:.1f} s  {values}"
+        self._bar.write(line + (f"\n  {reason}" if state == "failed" and reason else ""), file=sys.stdout)
+        self._count()
+
+    def _deliver(self) -> None:
+        if self._child is not None:
+            for record in self._epochs[self._sent :]:
+                self._child.log_epoch(record)
+        self._sent = len(self._epochs)
+        self._delivered = time.monotonic()
+
+    def _count(self) -> None:
+        """The bar counts what all workers did, not this one alone."""
+        if self._study is None:
+            self._bar.update(1)
+        else:
+            self._bar.n = sum(trial.state.is_finished() for trial in self._study.trials())
+            self._bar.refresh()
+
+
+def write_findings(search: Search, findings: dict[str, Any], folder: Path, tracker: Tracker) -> None:
+    """recommendations.json, .md and .png, the figures of the search and a table of its trials."""
+    import pandas as pd
+
+    from iqa.evaluation.plots_style import save
+    from iqa.evaluation.plots_tuning import recommendation
+    from iqa.files import atomic_write, write_json
+    from iqa.tuning.findings import as_markdown
+    from iqa.tuning.pictures import draw_search
+    from iqa.tuning.search import as_rows
+
+    write_json(folder / "recommendations.json", findings)
+    text = as_markdown(findings)
+    atomic_write(folder / "recommendations.md", lambda file: file.write(text.encode()))
+    rows = [{**row, **row.pop("values"), "curve": json.dumps(row["curve"])} for row in as_rows(search.planned.trials())]
+    table = pd.DataFrame(rows).to_csv(index=False)
+    atomic_write(folder / "trials.csv", lambda file: file.write(table.encode()))
+    save(
+        recommendation(findings, caveat="validation pictures; the test pictures took no part"),
+        folder / "recommendation.png",
+    )
+    draw_search(search, folder)
+    for name in ("recommendations.json", "recommendations.md", "trials.csv"):
+        tracker.log_files(folder / name)
+    tracker.log_pictures(folder)
+    trials = findings["trials"]
+    tracker.log_metrics(
+        {
+            "baseline_val_srcc": findings["baseline"]["mean"],
+            "tuned_val_srcc": findings["tuned"]["mean"],
+            "tuned_minus_baseline": findings["difference"]["mean"],
+            **{f"trials_{state}": float(count) for state, count in trials.items()},
+            **{
+                f"recommended_{key.partition('.')[2]}": float(value)
+                for key, value in findings["values"].items()
+                if isinstance(value, int | float)
+            },
+        }
+    )
+
+
+def write_tuned(config: ExperimentConfig, findings: dict[str, Any], target: Path, command: str) -> Path:
+    """The recommended config, which `train` runs; another one of this name is kept aside."""
+    from iqa.files import atomic_write
+    from iqa.tuning.findings import header, tuned_config
+
+    values = tuned_config(config, findings, f"{findings['study']}_tuned")
+    text = header(findings, command) + "\n" + json.dumps(values, indent=2, ensure_ascii=False) + "\n"
+    if target.is_file() and target.read_text(encoding="utf-8") != text:
+        number = 1
+        while (aside := target.with_suffix(f".{number}.json")).exists():
+            number += 1
+        target.rename(aside)
+        print(f"an earlier {target.name} is kept as {aside}")
+    atomic_write(target, lambda file: file.write(text.encode()))
+    return target
+
+
+def _short(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+if __name__ == "__main__":
+    run_command(main, sys.argv[1:])
