@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Any
 
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
@@ -95,13 +96,18 @@ class TuningConfig(Section):
         return {key: part for key, part in merged.items() if part is not None}
 
 
-def _flatten(space: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+def _flatten(space: dict[str, Any]) -> dict[str, Any]:
     flat: dict[str, Any] = {}
-    for key, value in space.items():
-        if isinstance(value, dict) and not {"low", "high", "choices", "log"} & set(value):
-            flat |= _flatten(value, f"{prefix}{key}.")
-        elif isinstance(value, dict) and prefix + key in flat:
-            flat[prefix + key] = {**flat[prefix + key], **value}
-        else:
-            flat[prefix + key] = value
+    for key, part in _parts(space):
+        # A later word on a key, such as the command line's, changes what it names and no more.
+        both = isinstance(part, dict) and isinstance(flat.get(key), dict)
+        flat[key] = {**flat[key], **part} if both else part
     return flat
+
+
+def _parts(space: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, part in space.items():
+        if isinstance(part, dict) and not {"low", "high", "choices", "log"} & set(part):
+            yield from _parts(part, f"{prefix}{key}.")
+        else:
+            yield prefix + key, part

@@ -38,6 +38,8 @@ class MixtureOutput:
     residual: Tensor
     #: The log-likelihood standardised over the training pictures [B].
     typicality: Tensor
+    #: log P(component, point) [B, K]; the one part that gradients go through, for `GaussianMixture.losses`.
+    joint: Tensor
 
     @property
     def encoding(self) -> Tensor:
@@ -120,31 +122,35 @@ class GaussianMixture(nn.Module):
         return self.n_components + self.dim + 1
 
     def forward(self, z: Tensor) -> MixtureOutput:
-        """What the mixture says of points z [B, d]; in training it also updates the scale of typicality."""
+        """What the mixture says of points z [B, d]; no gradient goes back to them.
+
+        In training it also updates the scale of typicality.
+        """
         with torch.autocast(z.device.type, enabled=False):
-            whitened = self._whiten(z.float())
+            whitened = self._whiten(z.detach().float())
             joint = self._joint(whitened)
-            log_responsibilities = torch.log_softmax(joint, dim=1)
-            log_likelihood = torch.logsumexp(joint, dim=1)
-            residual = torch.einsum("bk,bkd->bd", log_responsibilities.exp(), whitened)
-            return MixtureOutput(log_responsibilities, log_likelihood, residual, self._typicality(log_likelihood))
+            with torch.no_grad():
+                log_responsibilities = torch.log_softmax(joint, dim=1)
+                log_likelihood = torch.logsumexp(joint, dim=1)
+                residual = torch.einsum("bk,bkd->bd", log_responsibilities.exp(), whitened)
+                typicality = self._typicality(log_likelihood)
+            return MixtureOutput(log_responsibilities, log_likelihood, residual, typicality, joint)
 
     def log_prob(self, z: Tensor) -> Tensor:
         """log weight_k + log N(z | component k), float32 [B, K], for z [B, d]."""
         with torch.autocast(z.device.type, enabled=False):
             return self._joint(self._whiten(z.float()))
 
-    def losses(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        """What trains the mixture itself; no gradient goes back through z [B, d].
+    def losses(self, joint: Tensor) -> tuple[Tensor, Tensor]:
+        """What trains the mixture itself, from `MixtureOutput.joint` [B, K].
 
         Returns:
             Mean negative log-likelihood per dimension in nats (a density: it may be negative), and the
             divergence KL(mean responsibilities of the batch || equal shares) in nats, from 0 to log K. Both
             are 0 before the EM start.
         """
-        joint = self.log_prob(z.detach())
         nll = -torch.logsumexp(joint, dim=1).mean() / self.dim
-        log_mean = torch.logsumexp(torch.log_softmax(joint, dim=1), dim=0) - math.log(len(z))
+        log_mean = torch.logsumexp(torch.log_softmax(joint, dim=1), dim=0) - math.log(len(joint))
         divergence = (log_mean.exp() * log_mean).sum() + math.log(self.n_components)
         return nll * self.fitted, divergence.clamp(min=0) * self.fitted
 

@@ -31,6 +31,8 @@ class Prediction:
     log_responsibilities: Tensor | None = None
     #: How usual the picture is among the training pictures, in nats [B].
     log_likelihood: Tensor | None = None
+    #: log P(cluster, picture) [B, K], through which the mixture learns.
+    joint: Tensor | None = None
 
 
 class QualityModel(nn.Module):
@@ -67,7 +69,8 @@ class QualityModel(nn.Module):
         # A frozen backbone's features are kept, and a mirrored copy of them would cost as much again.
         self.mirror = mirror and not freeze_backbone
         self.backbone.requires_grad_(not freeze_backbone)
-        self.train(self.training)
+        if freeze_backbone:
+            self.backbone.eval()
 
     @classmethod
     def from_config(
@@ -145,11 +148,11 @@ class QualityModel(nn.Module):
         z = self.head.project(embedding)
         if self.mixture is None or z is None:
             return Prediction(self.head.score(embedding), embedding)
+        output = self.mixture(z)
         with torch.no_grad():  # likelihood alone teaches the mixture (`GaussianMixture.losses`)
-            output = self.mixture(z)
             encoding = torch.where(self.mixture.fitted, output.encoding, torch.zeros_like(output.encoding))
         score = self.head.score(embedding, encoding)
-        return Prediction(score, embedding, z, output.log_responsibilities, output.log_likelihood)
+        return Prediction(score, embedding, z, output.log_responsibilities, output.log_likelihood, output.joint)
 
     def start_mixture(self, embeddings: Tensor, settings: MixtureConfig, *, seed: int = 0) -> EmFit:
         """Start the mixture by EM over the training pictures' embeddings [N, feature_dim].
@@ -174,9 +177,13 @@ class QualityModel(nn.Module):
 
     def train(self, mode: bool = True) -> QualityModel:
         """Switch to training; a frozen backbone stays in evaluation, its batch statistics as they are."""
-        super().train(mode)
-        if self.freeze_backbone:
-            self.backbone.eval()
+        if not self.freeze_backbone:
+            return super().train(mode)
+        # The backbone's hundreds of modules are in evaluation since it was frozen, and need no telling.
+        self.training = mode
+        for part in (self.head, self.mixture, self.reduction):
+            if part is not None:
+                part.train(mode)
         return self
 
     def parameter_groups(

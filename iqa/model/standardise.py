@@ -56,7 +56,7 @@ class Standardise(nn.Module):
 
     @torch.no_grad()
     def _remember(self, mean: Tensor, variance: Tensor) -> None:
-        self.batches += 1
+        self.batches.add_(1)
         weight = (1 / self.batches).clamp(min=self.momentum)  # stays on the device
         self.mean.lerp_(mean, weight)
         self.variance.lerp_(variance, weight)

@@ -39,7 +39,9 @@ def open_run(
     directory: Path | None = None,
     tags: dict[str, Any] | None = None,
 ) -> Iterator[Tracker]:
-    """Open the run of a training, an evaluation, a scoring or a study; it ends FINISHED, FAILED or KILLED, as its block ends.
+    """Open the run of a training, an evaluation, a scoring or a study; it ends as its block does.
+
+    The end is FINISHED, FAILED or KILLED.
 
     The run is `run_id` (what is resumed), else the one that `mlflow run` opened, else a new one. A server
     that does not answer costs one warning: what it misses waits in `directory`/tracking_pending.jsonl.

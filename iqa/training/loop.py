@@ -171,8 +171,8 @@ class Trainer:
         with autocast(self.device, self.precision):
             prediction = self.feed.predict(self.model, inputs)
         loss = quality_loss(prediction.score, scores, self.settings.loss)
-        if self.model.mixture is not None and prediction.z is not None:
-            unlikelihood, imbalance = self.model.mixture.losses(prediction.z)
+        if self.model.mixture is not None and prediction.joint is not None:
+            unlikelihood, imbalance = self.model.mixture.losses(prediction.joint)
             weights = self.settings.loss
             loss = loss + weights.cluster_loss * unlikelihood + weights.balance_loss * imbalance
         self.optimizer.zero_grad(set_to_none=True)

@@ -109,7 +109,7 @@ def test_the_score_reads_the_mixture_but_does_not_bend_it():
 
 def test_likelihood_and_balance_teach_the_mixture_alone():
     model = started()
-    sum(model.mixture.losses(model(pictures()).z)).backward()
+    sum(model.mixture.losses(model(pictures()).joint)).backward()
     taught = {name.split(".")[0] for name, p in model.named_parameters() if p.grad is not None and p.grad.any()}
     assert taught == {"mixture"}
 
@@ -118,7 +118,7 @@ def test_likelihood_and_balance_teach_the_mixture_alone():
 def test_every_parameter_takes_part_in_every_step(fitted):
     model = (started() if fitted else build()).train()
     prediction = model(pictures())
-    (prediction.score.square().mean() + sum(model.mixture.losses(prediction.z))).backward()
+    (prediction.score.square().mean() + sum(model.mixture.losses(prediction.joint))).backward()
     assert not [name for name, parameter in model.named_parameters() if parameter.grad is None]
     assert all(parameter.grad.isfinite().all() for parameter in model.parameters())
 

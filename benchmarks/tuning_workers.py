@@ -1,0 +1,155 @@
+"""Three workers on one study in PostgreSQL, one of them killed in mid-trial: is any trial lost or counted twice?
+
+    python benchmarks/tuning_workers.py [--trials 24] [--postgres /usr/lib/postgresql/15/bin]
+
+Starts a server of its own in a temporary folder (Debian: apt install postgresql; as root it runs as user postgres),
+holding both the study and MLflow's store. SIGKILL goes to a worker while a trial of its runs; the others meet the
+budget.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from glob import glob
+from pathlib import Path
+
+import optuna
+
+from iqa.cli import run_command
+from iqa.errors import IqaError, UserError
+from iqa.tuning.planned import PROCESS
+
+ROOT = Path(__file__).resolve().parent.parent
+HEARTBEAT = 2
+
+
+@contextmanager
+def server(binaries: Path) -> Iterator[str]:
+    """A PostgreSQL server with the databases `study` and `mlflow`; gives the start of their URLs."""
+    with tempfile.TemporaryDirectory() as scratch:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        data = Path(scratch) / "data"
+        as_user: list[str] = []
+        if os.geteuid() == 0:  # the server refuses to run as root
+            shutil.chown(scratch, "postgres")
+            os.chmod(scratch, 0o755)
+            as_user = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
+        run = {"check": True, "stdout": subprocess.DEVNULL, "cwd": scratch}
+        subprocess.run([*as_user, binaries / "initdb", "-A", "trust", "-U", "iqa", "-D", data], **run)
+        options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={scratch}"
+        control = [*as_user, binaries / "pg_ctl", "-D", data, "-w", "-l", f"{scratch}/log"]
+        subprocess.run([*control, "-o", options, "start"], **run)
+        try:
+            for name in ("study", "mlflow"):
+                subprocess.run([binaries / "createdb", "-h", "127.0.0.1", "-p", str(port), "-U", "iqa", name], **run)
+            yield f"postgresql://iqa@127.0.0.1:{port}"
+        finally:
+            subprocess.run([*control, "-m", "immediate", "stop"], **run)
+
+
+def start_worker(number: int, url: str, trials: int, folder: Path) -> subprocess.Popen[bytes]:
+    log = (folder / f"worker{number}.log").open("wb")
+    command = [
+        *(sys.executable, "-m", "pipelines.tune_optuna", "--config", str(ROOT / "configs/quick_test.json")),
+        *("--storage", f"{url}/study", "--heartbeat", str(HEARTBEAT), "--trials", str(trials)),
+        *("--output", str(folder / "experiments"), "--tuned", str(folder / "tuned")),
+        *("--data.train_samples", "300", "--data.val_samples", "100", "--tuning.range_values", "3"),
+    ]
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "MLFLOW_TRACKING_URI": f"{url}/mlflow",
+        "OMP_NUM_THREADS": "1",
+    }
+    return subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=subprocess.STDOUT)
+
+
+def kill_in_mid_trial(worker: subprocess.Popen[bytes], study: optuna.Study, seconds: float = 240) -> int:
+    """SIGKILL to `worker` while it runs a trial; the trial's number."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        for trial in study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,)):
+            if f":{worker.pid}:" in trial.user_attrs.get(PROCESS, "") and trial.intermediate_values:
+                worker.send_signal(signal.SIGKILL)
+                worker.wait()
+                return trial.number
+        time.sleep(0.02)
+    raise IqaError("the worker to be killed never ran a trial")
+
+
+def report(url: str, trials: int, killed: int, study: optuna.Study) -> None:
+    """The trials by state and by worker, and MLflow's runs, with what must hold."""
+    from mlflow import MlflowClient
+
+    everything = study.get_trials(deepcopy=False)
+    superseded = {number for trial in everything for number in trial.system_attrs.get("retry_history", [])}
+    counted = [trial for trial in everything if trial.number not in superseded]
+    states = Counter(trial.state.name for trial in counted)
+    workers = Counter(trial.user_attrs[PROCESS].split(":")[1] for trial in counted)
+    client = MlflowClient(f"{url}/mlflow")
+    runs = client.search_runs(["0"], max_results=1000)
+    roles = Counter((run.data.tags["role"], run.info.status) for run in runs)
+    finished = [run.info.run_name for run in runs if run.data.tags["role"] == "trial" and run.info.status != "FAILED"]
+    again = [trial for trial in counted if killed in trial.system_attrs.get("retry_history", [])]
+    checks = {
+        f"trials that count: {dict(states)}, budget {trials}": len(counted) == trials,
+        f"trial {killed}, killed, is superseded by {[trial.number for trial in again]}": len(again) == 1,
+        f"attempts in all: {len(everything)}": len(everything) == trials + 1,
+        f"one parent run: {[key for key in roles if key[0] == 'tune']}": roles[("tune", "FINISHED")] == 1
+        and sum(count for (role, _), count in roles.items() if role == "tune") == 1,
+        f"no run is left RUNNING: {dict(roles)}": not any(status == "RUNNING" for _, status in roles),
+        "no trial has two runs that ended well": max(
+            Counter(name for name in finished if name.startswith("trial ")).values()
+        )
+        == 1,
+    }
+    print(f"trials by worker: {dict(workers)}")
+    for what, holds in checks.items():
+        print(f"  {'holds' if holds else 'FAILS'}  {what}")
+    if not all(checks.values()):
+        raise IqaError("the workers did not share the study as they should")
+
+
+def main(arguments: list[str]) -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0], allow_abbrev=False)
+    parser.add_argument("--trials", type=int, default=24)
+    parser.add_argument("--postgres", default=next(iter(sorted(glob("/usr/lib/postgresql/*/bin"))), ""))
+    options = parser.parse_args(arguments)
+    binaries = Path(options.postgres)
+    if not (binaries / "initdb").is_file():
+        raise UserError(
+            "no PostgreSQL server", got=options.postgres, fix="apt install postgresql, or --postgres FOLDER"
+        )
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    with server(binaries) as url, tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        workers = [start_worker(number, url, options.trials, folder) for number in range(3)]
+        study = None
+        while study is None:
+            try:
+                study = optuna.load_study(study_name="quick_test", storage=f"{url}/study")
+            except Exception:
+                time.sleep(0.2)
+        killed = kill_in_mid_trial(workers[1], study)
+        for number in (0, 2):
+            if workers[number].wait(timeout=1200):
+                print((folder / f"worker{number}.log").read_text()[-3000:])
+                raise IqaError(f"worker {number} failed")
+        report(url, options.trials, killed, study)
+
+
+if __name__ == "__main__":
+    run_command(main, sys.argv[1:])
