@@ -139,6 +139,9 @@ def main(arguments: list[str]) -> None:
         workers = [start_worker(number, url, options.trials, folder) for number in range(3)]
         study = None
         while study is None:
+            for number, worker in enumerate(workers):
+                if worker.poll():
+                    raise IqaError(f"worker {number} failed", got=(folder / f"worker{number}.log").read_text()[-2000:])
             try:
                 study = optuna.load_study(study_name="quick_test", storage=f"{url}/study")
             except Exception:

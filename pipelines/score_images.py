@@ -7,6 +7,7 @@ Stopped at any moment, the same command goes on; run again later, it scores what
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from collections import deque
@@ -43,6 +44,9 @@ class Job:
 
 def main(arguments: list[str]) -> None:
     options, overrides = read_arguments(arguments)
+    # Read when torch is imported. Threads that decode share the processors with those that multiply, which would wait
+    # for each other by spinning and starve them (5 images/s instead of 25 on a busy machine).
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # Imported late: --help must not wait for torch.
     import iqa
     from iqa.scoring.inputs import find_inputs
