@@ -43,6 +43,8 @@ class ModelConfig(Section):
     #: Components of the mixture; 0 removes it (the control of every comparison).
     n_clusters: Annotated[int, Field(ge=0, le=1024)] = 8
     hidden_dim: Positive = 512
+    #: Heads that start differently, learn each by itself, and are averaged.
+    heads: Annotated[int, Field(ge=1, le=64)] = 1
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.3
     freeze_backbone: bool = False
     #: Principal components of a frozen backbone's features that the head sees; 0: all features. Faster, and better

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -21,8 +21,10 @@ from iqa.model.reduction import Reduction
 class Prediction:
     """What the model says of B pictures."""
 
-    #: Quality, float32 [B]; near 0-1, higher is better.
+    #: Quality, float32 [B]; near 0-1, higher is better: the mean over heads.
     score: Tensor
+    #: What each head says [M, B]; each learns by itself.
+    by_head: Tensor
     #: The features as the head sees them [B, feature_dim].
     embedding: Tensor
     #: The point that the mixture sees, float32 [B, d]; None without a mixture, as all below.
@@ -45,6 +47,8 @@ class QualityModel(nn.Module):
         head: embedding, projection and score.
         mixture: over the head's projection; None for the control without one.
         reduction: of a frozen backbone's features; None hands them to the head as they are.
+        companions: further heads over the same features and the same mixture, which stands on the first head alone;
+            together a deep ensemble (Lakshminarayanan, Pritzel, Blundell, NeurIPS 2017).
         freeze_backbone: keep the backbone's weights and running statistics as they are.
         mirror: in evaluation, let a trained backbone see each picture and its mirror image, and take the mean of
             their features.
@@ -56,6 +60,7 @@ class QualityModel(nn.Module):
         head: QualityHead,
         mixture: GaussianMixture | None,
         reduction: Reduction | None = None,
+        companions: Iterable[QualityHead] = (),
         *,
         freeze_backbone: bool = False,
         mirror: bool = False,
@@ -65,6 +70,7 @@ class QualityModel(nn.Module):
         self.head = head
         self.mixture = mixture
         self.reduction = reduction
+        self.companions = nn.ModuleList(companions)
         self.freeze_backbone = freeze_backbone
         # A frozen backbone's features are kept, and a mirrored copy of them would cost as much again.
         self.mirror = mirror and not freeze_backbone
@@ -110,17 +116,21 @@ class QualityModel(nn.Module):
                 min_variance=settings.min_variance,
                 reseed_below=settings.reseed_below,
             )
-        head = QualityHead(
-            columns,
-            normalise=reduction is None,
-            feature_dim=model.feature_dim,
-            hidden_dim=model.hidden_dim,
-            dropout=model.dropout,
-            projection_dim=settings.dim if mixture else 0,
-            encoding_size=mixture.encoding_size if mixture else 0,
-            score_mean=score_mean,
-        )
-        return cls(backbone, head, mixture, reduction, freeze_backbone=model.freeze_backbone, mirror=model.mirror)
+        heads = [
+            QualityHead(
+                columns,
+                normalise=reduction is None,
+                feature_dim=model.feature_dim,
+                hidden_dim=model.hidden_dim,
+                dropout=model.dropout,
+                projection_dim=settings.dim if mixture and first else 0,
+                encoding_size=mixture.encoding_size if mixture else 0,
+                score_mean=score_mean,
+            )
+            for first in (True, *[False] * (model.heads - 1))
+        ]
+        freeze, mirror = model.freeze_backbone, model.mirror
+        return cls(backbone, heads[0], mixture, reduction, heads[1:], freeze_backbone=freeze, mirror=mirror)
 
     def forward(self, images: Tensor) -> Prediction:
         """Predict from pictures, uint8 [B, 3, H, W]."""
@@ -147,12 +157,20 @@ class QualityModel(nn.Module):
         embedding = self.head.embed(features)
         z = self.head.project(embedding)
         if self.mixture is None or z is None:
-            return Prediction(self.head.score(embedding), embedding)
+            scores = self._by_head(features, embedding, None)
+            return Prediction(scores.mean(0), scores, embedding)
         output = self.mixture(z)
         with torch.no_grad():  # likelihood alone teaches the mixture (`GaussianMixture.losses`)
             encoding = torch.where(self.mixture.fitted, output.encoding, torch.zeros_like(output.encoding))
-        score = self.head.score(embedding, encoding)
-        return Prediction(score, embedding, z, output.log_responsibilities, output.log_likelihood, output.joint)
+        scores = self._by_head(features, embedding, encoding)
+        said = output.log_responsibilities, output.log_likelihood, output.joint
+        return Prediction(scores.mean(0), scores, embedding, z, *said)
+
+    def _by_head(self, features: Tensor, embedding: Tensor, encoding: Tensor | None) -> Tensor:
+        companions = cast(Iterable[QualityHead], self.companions)
+        scores = [self.head.score(embedding, encoding)]
+        scores += [head.score(head.embed(features), encoding) for head in companions]
+        return torch.stack(scores)
 
     def start_mixture(self, embeddings: Tensor, settings: MixtureConfig, *, seed: int = 0) -> EmFit:
         """Start the mixture by EM over the training pictures' embeddings [N, feature_dim].
@@ -181,7 +199,7 @@ class QualityModel(nn.Module):
             return super().train(mode)
         # The backbone's hundreds of modules are in evaluation since it was frozen, and need no telling.
         self.training = mode
-        for part in (self.head, self.mixture, self.reduction):
+        for part in (self.head, self.companions, self.mixture, self.reduction):
             if part is not None:
                 part.train(mode)
         return self
@@ -199,7 +217,7 @@ class QualityModel(nn.Module):
         """
         exempt = self.backbone.no_weight_decay()
         backbone = list(self.backbone.named_parameters())
-        head = list(self.head.named_parameters())
+        head = [*self.head.named_parameters(), *self.companions.named_parameters()]
         mixture = list(self.mixture.parameters()) if self.mixture else []
         backbone_rate = learning_rate * backbone_lr_multiplier
         groups = [

@@ -170,7 +170,8 @@ class Trainer:
         inputs, scores = batch
         with autocast(self.device, self.precision):
             prediction = self.feed.predict(self.model, inputs)
-        loss = quality_loss(prediction.score, scores, self.settings.loss)
+        losses = [quality_loss(said, scores, self.settings.loss) for said in prediction.by_head]
+        loss = torch.stack(losses).mean()
         if self.model.mixture is not None and prediction.joint is not None:
             unlikelihood, imbalance = self.model.mixture.losses(prediction.joint)
             weights = self.settings.loss

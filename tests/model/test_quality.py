@@ -179,3 +179,17 @@ def test_one_picture_can_be_predicted_in_training_and_evaluation():
         head = model.train(mode).from_features(model.eval().features(pictures(1)))
         assert head.score.shape == (1,)
         assert head.score.isfinite().all()
+
+
+def test_heads_learn_each_by_itself_and_are_averaged():
+    model = started(heads=3, n_clusters=2)
+    said = model.eval()(pictures())
+    assert said.by_head.shape == (3, len(pictures()))
+    torch.testing.assert_close(said.score, said.by_head.mean(0))
+    assert said.by_head.std(0).min() > 0
+    model.train().from_features(model.features(pictures())).by_head[1].sum().backward()
+    assert not any(parameter.grad.any() for parameter in model.head.parameters())
+    assert not any(parameter.grad.any() for parameter in model.companions[1].parameters())
+    assert any(parameter.grad.any() for parameter in model.companions[0].parameters())
+    names = {id(p) for group in model.parameter_groups(1e-3, 1e-4) for p in group["params"]}
+    assert {id(p) for p in model.companions.parameters()} <= names
