@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from iqa.cli import run_command
 from iqa.config_file import load_config, override_config
-from iqa.errors import UserError
+from iqa.errors import Interrupted, UserError
 
 if TYPE_CHECKING:
     from iqa.config import ExperimentConfig
@@ -98,12 +98,20 @@ def tune(config: ExperimentConfig, bench: Any, storage: Any, name: str, folder: 
             tracker.log_config(config)
         search.plan()
         print(f"study {name}: {config.tuning.trials} trials over {', '.join(search.space)}", flush=True)
-        teller.follow(tracker, study, config.tuning.trials)
-        search.work()
-        teller.follow(tracker, None, 0)
-        print(f"\nconfirming what was found on {config.tuning.confirmations} other splits", flush=True)
-        findings = conclude(search, bench, teller, storage)
-        teller.close()
+        try:
+            teller.follow(tracker, study, config.tuning.trials)
+            search.work()
+            teller.follow(tracker, None, 0)
+            print(f"\nconfirming what was found on {config.tuning.confirmations} other splits", flush=True)
+            findings = conclude(search, bench, teller, storage)
+        except KeyboardInterrupt:
+            done = sum(trial.state.is_finished() for trial in study.trials())
+            raise Interrupted(
+                f"stopped; {done} of {config.tuning.trials} trials are done, and the trial in hand will be run again\n"
+                "  continue: the same command"
+            ) from None
+        finally:
+            teller.close()
         write_findings(search, findings, folder, tracker)
         tracker.bury_dead()
     print((folder / "recommendations.md").read_text(encoding="utf-8"))

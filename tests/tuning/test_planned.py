@@ -96,6 +96,21 @@ def test_what_a_dead_process_had_in_hand_is_run_again(tmp_path: Path, monkeypatc
     assert study.study.trials[trial.number].state is TrialState.FAIL
 
 
+def test_another_process_at_work_is_noticed_and_a_dead_one_is_not(tmp_path: Path) -> None:
+    import os
+
+    import psutil
+
+    study = open_study(tmp_path)
+    study.plan(2)
+    host = planned_module.this_process().partition(":")[0]
+    study.study.ask().set_user_attr("process", f"{host}:{os.getppid()}:1")
+    assert not study.others_at_work()
+    alive = f"{host}:{os.getppid()}:{psutil.Process(os.getppid()).create_time():.0f}"
+    study.study.ask().set_user_attr("process", alive)
+    assert study.others_at_work()
+
+
 def test_workers_side_by_side_share_one_budget(tmp_path: Path) -> None:
     """On a journal file, which is made for several writers."""
     url = f"journal://{tmp_path}/journal.log"
