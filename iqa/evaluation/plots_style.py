@@ -15,6 +15,7 @@ from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.legend import Legend
+from matplotlib.ticker import NullFormatter
 
 from iqa.data.distortions import KINDS, PRISTINE
 from iqa.evaluation.evaluated import NO_GROUP, order
@@ -45,6 +46,9 @@ SCORE_COLOURS = "cividis"
 PALETTE = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#b8a400", "#4d4d4d")
 #: A marker for every round of the palette, so that 32 clusters still differ.
 MARKERS = ("o", "s", "^", "D")
+
+#: Names in a legend that can still be told apart, in figures that other libraries drew.
+_LONGEST_LEGEND = 12
 
 _STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
@@ -176,6 +180,12 @@ def save_drawn(drawn: Axes | Sequence[Axes], path: Path, *, panels: int = 1) -> 
     axes = drawn if isinstance(drawn, Axes) else next(iter(np.ravel(np.asarray(drawn, dtype=object))))
     figure = axes.get_figure(root=True)
     assert figure is not None
+    for part in figure.axes:
+        legend = part.get_legend()
+        if legend is not None and len(legend.get_texts()) > _LONGEST_LEGEND:
+            legend.remove()
+        if part.get_xscale() == "log":
+            part.xaxis.set_minor_formatter(NullFormatter())
     figure.set_size_inches(max(9.6, 4.2 * panels), 6.0)
     atomic_write(path, lambda file: figure.savefig(file, format="png", dpi=DPI, bbox_inches="tight", facecolor="white"))
     pyplot.close(figure)
