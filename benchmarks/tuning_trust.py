@@ -37,6 +37,7 @@ ENOUGH_CLUSTERS = 8
 
 def one(task: tuple[int, bool]) -> dict[str, Any]:
     """Simulate a study; whether each way of reading it was right."""
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
     seed, matters = task
     best_rate = 10 ** np.random.default_rng([seed, 1]).uniform(-3.7, -2.3)
 
@@ -87,7 +88,6 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--studies", type=int, default=200)
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args(arguments)
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
     tasks = [(seed, matters) for matters in (True, False) for seed in range(options.studies)]
     with multiprocessing.get_context("spawn").Pool(options.workers) as pool:
         outcomes = pool.map(one, tasks, chunksize=4)

@@ -82,7 +82,8 @@ class LogisticFit:
             slope, intercept = self.parameters
             return slope * x + intercept
         upper, lower, centre, width = self.parameters
-        return np.asarray(lower + (upper - lower) * expit((x - centre) / width))
+        with np.errstate(divide="ignore", invalid="ignore"):  # of width 0 it is a step
+            return np.asarray(lower + (upper - lower) * expit((x - centre) / width))
 
 
 def fit_logistic(predicted: ArrayLike, true: ArrayLike, start: LogisticFit | None = None) -> LogisticFit:

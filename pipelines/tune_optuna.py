@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 #: Epochs reach MLflow together, so many seconds' worth at a time: writing each would cost more than short ones.
 DELIVER_EVERY = 5.0
+#: What MLflow is told of an epoch: a study has many, and every figure of each would cost more than a short epoch.
+CURVES = ("train_loss", "val_loss", "val_srcc", "val_plcc", "learning_rate")
 #: How the states of a trial stand in MLflow, which knows no pruned runs.
 STATUS = {"complete": "FINISHED", "pruned": "KILLED", "interrupted": "KILLED", "failed": "FAILED"}
 
@@ -175,7 +177,8 @@ class Teller:
     def _deliver(self) -> None:
         if self._child is not None:
             for record in self._epochs[self._sent :]:
-                self._child.log_epoch(record)
+                known = record.metrics()
+                self._child.log_metrics({name: known.get(name) for name in CURVES}, step=record.epoch)
         self._sent = len(self._epochs)
         self._delivered = time.monotonic()
 
