@@ -172,3 +172,43 @@ def test_the_same_seed_gives_the_same_training_and_another_seed_another(tiny, tm
         list(begin(tiny(**{"training.seed": seed}), tmp_path / name).run())
     assert story(tmp_path / "a") == story(tmp_path / "b")
     assert story(tmp_path / "a") != story(tmp_path / "c")
+
+
+def test_a_training_stops_when_no_better_epoch_has_come_for_long_enough(tiny, tmp_path: Path) -> None:
+    stopping = {"training.epochs": 40, "training.early_stopping": 3, "training.scheduler": "none"}
+    config = tiny(**{**stopping, "model.n_clusters": 0})
+    records = list(begin(config, tmp_path / "e").run())
+    best = max(records, key=lambda record: (record.val_srcc or -1, -record.epoch))
+    assert len(records) == best.epoch + 3 < 40
+    saved = load_checkpoint(tmp_path / "e" / "last_model.pth")
+    assert len(saved["history"]) == len(records)
+    assert not list(begin(config, tmp_path / "e", resume=True).run())
+
+
+def test_a_batch_size_that_is_found_is_written_down_and_kept_when_resumed(tiny, tmp_path: Path) -> None:
+    config = tiny(**{"data.batch_size": "auto"})
+    session = begin(config, tmp_path / "e")
+    found = session.config.data.batch_size
+    # 96 training pictures: at least 16 steps an epoch, but never fewer than 8 pictures.
+    assert found == 8
+    assert json.loads((tmp_path / "e" / "config.json").read_text())["data"]["batch_size"] == found
+    for record in session.run():
+        if record.epoch == 2:
+            break
+    resumed = begin(config, tmp_path / "e", resume=True)
+    assert resumed.config.data.batch_size == found
+    assert len(list(resumed.run())) == 2
+    whole = tiny(**{"data.batch_size": found})
+    list(begin(whole, tmp_path / "whole").run())
+    assert story(tmp_path / "e") == story(tmp_path / "whole")
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_batch_size_for_a_gpu_leaves_the_model_as_it_was(tiny, tmp_path: Path) -> None:
+    sizes = {}
+    for batch in ("auto", 8):
+        config = tiny(**{"data.batch_size": batch, "training.device": "cuda", "model.freeze_backbone": False})
+        sizes[batch] = begin(config, tmp_path / str(batch))
+    assert sizes["auto"].config.data.batch_size == 8
+    ours, theirs = (sizes[batch].model.state_dict() for batch in ("auto", 8))
+    assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
