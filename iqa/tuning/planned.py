@@ -82,7 +82,7 @@ class PlannedStudy:
         self._budget = budget
         if not self.is_new:
             self.attribute(PLANNED, wait=PLANNING)
-        for number in range(len(self._originals()), budget):
+        for number in range(len(_originals(self.study.get_trials(deepcopy=False))), budget):
             self.study.enqueue_trial(
                 dict(first[number]) if number < len(first) else {},
                 user_attrs=dict(notes[number]) if number < len(notes) else None,
@@ -112,10 +112,11 @@ class PlannedStudy:
         """The trials that count: neither planned beyond the budget nor superseded by another attempt."""
         trials = self.study.get_trials(deepcopy=False)
         superseded = {number for trial in trials for number in _history(trial)}
+        surplus = set(_originals(trials)[self._budget :])
         return [
             trial
             for trial in trials
-            if trial.number not in superseded and VOID not in trial.user_attrs and not self._surplus(trial)
+            if trial.number not in superseded and VOID not in trial.user_attrs and _origin(trial) not in surplus
         ]
 
     def others_at_work(self) -> bool:
@@ -145,6 +146,7 @@ class PlannedStudy:
         )
 
     def _take_one(self, run: Callable[[optuna.Trial], float]) -> None:
+        self._current = None
         try:
             self.study.optimize(lambda trial: self._run(trial, run), n_trials=1, catch=(IqaError,))
         except NothingPlanned:
@@ -156,7 +158,8 @@ class PlannedStudy:
 
     def _run(self, trial: optuna.Trial, run: Callable[[optuna.Trial], float]) -> float:
         self._current = trial.number
-        if self._surplus(self.study.get_trials(deepcopy=False)[trial.number]):
+        trials = self.study.get_trials(deepcopy=False)
+        if _origin(trials[trial.number]) in _originals(trials)[self._budget :]:
             trial.set_user_attr(VOID, True)
             raise IqaError("planned beyond the budget")
         trial.set_user_attr(PROCESS, this_process())
@@ -189,14 +192,15 @@ class PlannedStudy:
     def _again(self, trial: FrozenTrial, *, unlimited: bool = False) -> None:
         RetryHeartbeatStaleTrialCallback(max_retry=None if unlimited else RETRIES)(self.study, trial)
 
-    def _originals(self) -> list[int]:
-        """Numbers of the trials that are no repeated attempts, ascending."""
-        return [trial.number for trial in self.study.get_trials(deepcopy=False) if not _history(trial)]
 
-    def _surplus(self, trial: FrozenTrial) -> bool:
-        history = _history(trial)
-        original = history[0] if history else trial.number
-        return original in self._originals()[self._budget :]
+def _originals(trials: Sequence[FrozenTrial]) -> list[int]:
+    """Numbers of the trials that are no repeated attempts, ascending: the first of them are within the budget."""
+    return [trial.number for trial in trials if not _history(trial)]
+
+
+def _origin(trial: FrozenTrial) -> int:
+    """The number of the first attempt."""
+    return next(iter(_history(trial)), trial.number)
 
 
 def _history(trial: FrozenTrial) -> list[int]:
