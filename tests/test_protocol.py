@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,12 @@ import pytest
 from mlflow import MlflowClient
 from PIL import Image, ImageFilter
 
+from iqa.config_file import load_config
+from iqa.errors import Interrupted
 from iqa.files import read_json
+from iqa.records import EpochRecord
+from iqa.training.session import Session
+from pipelines.repeats import repeat
 
 SCALE = {"low": 1.0, "high": 5.0, "higher_is_better": True}
 
@@ -96,6 +102,33 @@ def test_a_table_of_scores_is_trained_on_judged_and_repeated(table: Path, run, t
     assert again.returncode == 0, again.stderr
     assert {path: path.stat().st_mtime_ns for path in whole.rglob("best_model.pth")} == before
     assert read_json(whole / "repeats.json") == summary
+
+
+def test_repeats_that_were_stopped_within_a_training_go_on_to_the_same_figures(
+    table: Path, tmp_path: Path, shared_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("IQA_CACHE", str(shared_cache))
+    settings = load_config(config(tmp_path / "own.json", table), ["--tracking.enabled", "false"])
+    whole = repeat(settings, tmp_path / "whole", 2, resume=False)
+
+    class Stopping(Session):
+        def run(self) -> Iterator[EpochRecord]:
+            for record in super().run():
+                if self.folder.path.name == "split1" and record.epoch == 5:
+                    raise KeyboardInterrupt
+                yield record
+
+    with monkeypatch.context() as patched:
+        patched.setattr("iqa.training.session.Session", Stopping)
+        with pytest.raises(Interrupted, match="--resume"):
+            repeat(settings, tmp_path / "stopped", 2, resume=False)
+    folder = tmp_path / "stopped" / "own"
+    assert not (folder / "repeats.json").exists()
+    first = folder / "split0" / "best_model.pth"
+    before = first.stat().st_mtime_ns
+    assert repeat(settings, tmp_path / "stopped", 2, resume=True) == whole
+    assert first.stat().st_mtime_ns == before
+    assert read_json(folder / "repeats.json") == whole
 
 
 def test_one_training_is_judged_by_subset_on_its_own_scale_and_on_another_set(table: Path, run, tmp_path: Path) -> None:
