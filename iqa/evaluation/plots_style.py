@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
+from textwrap import fill
 from typing import Any, ParamSpec
 
 import matplotlib as mpl
@@ -49,6 +50,8 @@ MARKERS = ("o", "s", "^", "D")
 
 #: Names in a legend that can still be told apart, in figures that other libraries drew.
 _LONGEST_LEGEND = 12
+#: Letters of a footnote that fit into an inch.
+_NOTE_LETTERS = 18
 
 _STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
@@ -105,7 +108,8 @@ def new_figure(width: float, height: float, title: str, caveat: str | None) -> F
     figure = Figure(figsize=(width, height), dpi=DPI, layout=layout)
     figure.suptitle(title, fontsize=12, fontweight="bold", x=0.012, ha="left")
     if caveat:
-        figure.supxlabel(caveat, fontsize=7, color=GREY, x=0.012, ha="left", style="italic")
+        lines = [fill(line, int(width * _NOTE_LETTERS)) for line in caveat.splitlines()]
+        figure.supxlabel("\n".join(lines), fontsize=7, color=GREY, x=0.012, ha="left", style="italic")
     return figure
 
 

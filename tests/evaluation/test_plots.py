@@ -50,8 +50,18 @@ def without_kinds(evaluated: Evaluated) -> Evaluated:
 
 @pytest.mark.parametrize("draw", FIGURES)
 def test_pseudo_scores_are_called_so_in_every_figure_and_peoples_scores_are_not(ordinary, draw):
-    assert PSEUDO_CAVEAT in words(draw(ordinary))
+    assert PSEUDO_CAVEAT in " ".join(words(draw(ordinary)).split())
     assert "pseudo" not in words(draw(without_kinds(ordinary)))
+
+
+@pytest.mark.parametrize("draw", FIGURES)
+def test_a_long_footnote_stays_within_the_figure(ordinary, draw):
+    figure = draw(dataclasses.replace(ordinary, trained_on="another_set_of_pictures"))
+    figure.canvas.draw()
+    note = figure.get_supxlabel()
+    footnote = next(text for text in figure.findobj(Text) if text.get_text() == note)
+    assert "another_set_of_pictures" in note
+    assert footnote.get_window_extent().x1 <= figure.bbox.x1
 
 
 @pytest.mark.parametrize("draw", FIGURES)
