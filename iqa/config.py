@@ -47,6 +47,11 @@ class ModelConfig(Section):
     heads: Annotated[int, Field(ge=1, le=64)] = 1
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.3
     freeze_backbone: bool = False
+    #: First stages of a ResNet, EfficientNet or MobileNet that stay as they are while the rest is trained. What they
+    #: make of every picture is kept, so that a step costs only what is trained: several times less at large pictures.
+    frozen_stages: Annotated[int, Field(ge=0, le=16)] = 0
+    #: Keep the running statistics of a trained backbone's BatchNorm as they are: better for small batches.
+    freeze_norm: bool = False
     #: Principal components of a frozen backbone's features that the head sees; 0: all features. Faster, and better
     #: where every picture has a content of its own; worse where many pictures share few contents. A trained
     #: backbone's features are never reduced.
@@ -61,6 +66,22 @@ class ModelConfig(Section):
     stages: Literal["all", "last"] = "all"
     pooling: Literal["mean_std", "mean"] = "mean_std"
     mixture: MixtureConfig = MixtureConfig()
+
+    @model_validator(mode="after")
+    def _one_stem(self) -> ModelConfig:
+        if not self.frozen_stages:
+            return self
+        hindrances = {
+            "model.freeze_backbone": self.freeze_backbone,
+            "several backbones": "+" in self.backbone,
+            "several model.scales": len(self.scales) > 1,
+            "model.stages 'last'": self.stages == "last",
+        }
+        if found := [name for name, there in hindrances.items() if there]:
+            raise ValueError(
+                f"model.frozen_stages: got {self.frozen_stages} with {found[0]}, which it does not go with"
+            )
+        return self
 
     @model_validator(mode="after")
     def _room_for_projection(self) -> ModelConfig:
@@ -108,6 +129,9 @@ class TrainingConfig(Section):
     loss: LossConfig = LossConfig()
     #: Mirror half of the training pictures (quality does not change); a frozen backbone does without.
     flip: bool = True
+    #: Share of a picture's side that a training step sees, at a random place; validation, test and scoring see the
+    #: whole. A frozen backbone does without.
+    crop: Annotated[float, Field(gt=0, le=1)] = 1.0
     #: The model that is judged and kept is a running mean of the weights with this decay per step; 0: the weights.
     ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.0
     precision: Literal["auto", "float32", "bfloat16"] = "auto"

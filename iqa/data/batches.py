@@ -8,7 +8,8 @@ from collections.abc import Iterator
 
 import torch
 
-#: uint8 [B, 3, S, S] on the device, and their rows in the store's images, int64 [B] on the CPU.
+#: Squares, uint8 [B, 3, S, S], or what is kept of each, on the device; and their rows in the store's images, int64
+#: [B] on the CPU.
 Batch = tuple[torch.Tensor, torch.Tensor]
 
 #: Pictures stay on a GPU where they take less than this share of its free memory.
@@ -21,7 +22,7 @@ class Batches:
     """Some squares of a store in batches on a device, pass after pass.
 
     Args:
-        images: uint8 [R, 3, S, S], the squares of a store.
+        images: uint8 [R, 3, S, S], the squares of a store, or anything else of which there is one per row.
         rows: int64 [n], those of them that are wanted.
         batch_size: squares per batch.
         device: where batches shall be.
@@ -42,18 +43,19 @@ class Batches:
         self._batch_size = batch_size
         self._device = torch.device(device)
         if resident is None:
-            size = len(rows) * images[0].numel()
+            size = len(rows) * images[0].nbytes
             resident = self._device.type != "cpu" and size < RESIDENT_SHARE * _free_memory(self._device)
         self._resident = self._move() if resident else None
 
-    def run(self, order: torch.Tensor | None = None) -> Iterator[Batch]:
+    def run(self, order: torch.Tensor | None = None, batch_size: int | None = None) -> Iterator[Batch]:
         """One pass over the places `order`, int64 [m] on the CPU, in `rows`; None: over all as they stand."""
         places = torch.arange(len(self._rows)) if order is None else order
-        parts = [self._rows[part] for part in places.split(self._batch_size)]
+        size = batch_size or self._batch_size
+        parts = [self._rows[part] for part in places.split(size)]
         if self._resident is not None:
             # One copy per pass, so that no batch waits for the host.
             on_device = places.to(self._device)
-            for rows, there in zip(parts, on_device.split(self._batch_size), strict=True):
+            for rows, there in zip(parts, on_device.split(size), strict=True):
                 yield self._resident[there], rows
         elif self._device.type == "cpu":
             for rows in parts:
@@ -64,7 +66,7 @@ class Batches:
     def _move(self) -> torch.Tensor:
         """All squares on the device, copied in portions: the host never holds them all."""
         shape = (len(self._rows), *self._images.shape[1:])
-        resident = torch.empty(shape, dtype=torch.uint8, device=self._device)
+        resident = torch.empty(shape, dtype=self._images.dtype, device=self._device)
         for portion in torch.arange(len(self._rows)).split(1024):
             resident[portion[0] : portion[-1] + 1] = self._images[self._rows[portion]].to(self._device)
         return resident

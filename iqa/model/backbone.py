@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import timm
@@ -12,11 +13,22 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from iqa.errors import UserError, nearest
+from iqa.errors import UserError
+from iqa.model.facts import native_size, pretrained_config
+from iqa.model.stages import first_modules, stages_of, without
 from iqa.model.weights import load_pretrained
 
-_SMALLEST_SIDE = 96  # measured on 32-pixel pictures: a frozen network loses .03 SRCC at 64 and gains nothing at 224
 _VARIANCE_EPSILON = 1e-6  # keeps the gradient of the standard deviation finite on a flat map
+
+
+@dataclass(frozen=True)
+class Stem:
+    """What a backbone's frozen stages make of B pictures."""
+
+    #: Feature maps that the next stage sees [B, C, H, W].
+    maps: Tensor
+    #: Pooled features of these stages, float32 [B, D].
+    features: Tensor
 
 
 class Backbone(nn.Module):
@@ -34,6 +46,8 @@ class Backbone(nn.Module):
         pooling: "mean" or "mean_std".
         image_size: side in pixels to which pictures are resized (square).
         scales: sizes at which it looks, as shares of image_size; the features of all stand side by side.
+        frozen_stages: first stages that stay as they are, and that `stem` can run apart from the rest.
+        freeze_norm: keep the running statistics of every BatchNorm as they are.
 
     Attributes:
         num_features: length of a feature row.
@@ -59,6 +73,8 @@ class Backbone(nn.Module):
         pooling: Literal["mean", "mean_std"] = "mean_std",
         image_size: int,
         scales: Sequence[float] = (1.0,),
+        frozen_stages: int = 0,
+        freeze_norm: bool = False,
     ) -> None:
         super().__init__()
         config = pretrained_config(name)
@@ -77,18 +93,59 @@ class Backbone(nn.Module):
         self.register_buffer("std", torch.tensor(config["std"]).view(1, 3, 1, 1))
         self._arguments = _intermediates(self.net, stages)
         self._drop_last_stage = False
+        self.freeze_norm = freeze_norm
+        self.frozen_stages = frozen_stages
+        self._frozen = first_modules(self.net, frozen_stages) if frozen_stages else []
+        # In a list, as it is no part of its own: all that it trains is in `net`.
+        self._rest = [without(self.net, self._frozen)] if frozen_stages else []
+        for name in self._frozen:
+            self.net.get_submodule(name).requires_grad_(False)
         self.num_features = self._probe()
+        self.train()  # what is frozen is in evaluation from the start
 
-    def forward(self, images: Tensor) -> Tensor:
+    def forward(self, images: Tensor, share: float = 1.0) -> Tensor:
         """Features of pictures.
 
         Args:
             images: uint8 [B, 3, H, W].
+            share: of a whole picture's side that these are, when they are crops: they keep its scale.
 
         Returns:
             float32 [B, num_features], also under autocast.
         """
-        return torch.cat([self._features(images, side) for side in self.sides], dim=1)
+        if share != 1 and hasattr(self.net, "set_input_size"):
+            raise UserError(
+                f"backbone '{self.name}' sees one size only", got=f"training.crop {share}", fix="set training.crop to 1"
+            )
+        return torch.cat([self._features(images, round(side * share)) for side in self.sides], dim=1)
+
+    def stem(self, images: Tensor) -> Stem:
+        """What the frozen stages make of uint8 pictures [B, 3, H, W]; for `from_stem`."""
+        wanted = dict(self._arguments, indices=list(range(self._first, self._first + self._early)))
+        pixels = self.prepare(images, self.sides[0])
+        maps = self.net.forward_intermediates(pixels, **wanted, intermediates_only=True, stop_early=True)
+        return Stem(maps[-1], self._pooled(maps))
+
+    def from_stem(self, stem: Stem) -> Tensor:
+        """Features, float32 [B, num_features], from what `stem` returned; maps may be crops."""
+        final, stages = self._rest[0].forward_intermediates(stem.maps, **self._arguments)
+        return torch.cat([stem.features, self._pooled(self._chosen(final, stages)[self._early :])], dim=1)
+
+    def frozen_state(self) -> dict[str, Tensor]:
+        """The weights of the frozen stages, with what pictures are normalised by."""
+        prefixes = ("mean", "std", *(f"net.{name}." for name in self._frozen))
+        return {name: tensor for name, tensor in self.state_dict().items() if name.startswith(prefixes)}
+
+    def train(self, mode: bool = True) -> Backbone:
+        """Switch to training; frozen stages, and with `freeze_norm` every BatchNorm, stay in evaluation."""
+        super().train(mode)
+        for name in self._frozen:
+            self.net.get_submodule(name).eval()
+        if self.freeze_norm:
+            for module in self.net.modules():
+                if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                    module.eval()
+        return self
 
     def prepare(self, images: Tensor, side: int) -> Tensor:
         """Resize uint8 [B, 3, H, W] to `side` (bicubic, antialiased) and normalise, on its device."""
@@ -99,18 +156,29 @@ class Backbone(nn.Module):
         return pixels.contiguous(memory_format=torch.channels_last)
 
     def _features(self, images: Tensor, side: int) -> Tensor:
-        maps = self._maps(self.prepare(images, side))
-        with torch.autocast(images.device.type, enabled=False):
-            return torch.cat([pooled for each in maps for pooled in self._pool(each)], dim=1)
+        return self._pooled(
+            self._chosen(*self.net.forward_intermediates(self.prepare(images, side), **self._arguments))
+        )
 
     def no_weight_decay(self) -> set[str]:
         """Names of parameters that timm exempts from weight decay (position embeddings and the like)."""
         exempt: set[str] = getattr(self.net, "no_weight_decay", set)()
         return {f"net.{name}" for name in exempt}
 
-    def _maps(self, pixels: Tensor) -> list[Tensor]:
-        """Feature maps [B, C, H, W], the final one last."""
-        final, stages = self.net.forward_intermediates(pixels, **self._arguments)
+    @property
+    def _first(self) -> int:
+        """timm's number of the first map: it counts what comes before an EfficientNet's blocks, which is not pooled."""
+        indices = self._arguments["indices"]
+        return int(indices[0]) if indices else 0
+
+    @property
+    def _early(self) -> int:
+        """Maps that are pooled within the frozen stages."""
+        before = 0 if self._arguments["indices"] else len(self.net.feature_info) - len(stages_of(self.net)[1])
+        return before + self.frozen_stages
+
+    def _chosen(self, final: Tensor, stages: list[Tensor]) -> list[Tensor]:
+        """The feature maps that are pooled [B, C, H, W], the final one last."""
         final = self._channels_first(final)
         if self.stages == "last":
             return [final]
@@ -123,6 +191,10 @@ class Backbone(nn.Module):
         if getattr(self.net, "output_fmt", "NCHW") == "NHWC":
             return final.permute(0, 3, 1, 2)
         return final
+
+    def _pooled(self, maps: list[Tensor]) -> Tensor:
+        with torch.autocast(maps[0].device.type, enabled=False):
+            return torch.cat([pooled for each in maps for pooled in self._pool(each)], dim=1)
 
     def _pool(self, feature_map: Tensor) -> list[Tensor]:
         """[B, C, ...] -> mean [B, C] and standard deviation [B, C] over positions, in float32."""
@@ -163,10 +235,22 @@ class Backbone(nn.Module):
             channels = self._channels_first(final).shape[1]
             self._drop_last_stage = bool(stages) and stages[-1].shape[1] == channels
             features = int(self(blank.to(torch.uint8)).shape[1])
+            if self.frozen_stages and not self._parts_agree():
+                raise UserError(
+                    f"backbone '{self.name}' cannot be trained behind its first stages",
+                    got=f"model.frozen_stages {self.frozen_stages}",
+                    fix="set model.frozen_stages to 0",
+                )
         except (AssertionError, RuntimeError, ValueError) as error:
             raise self._wrong_size(error) from error
         self.net.train(training)
         return features
+
+    def _parts_agree(self) -> bool:
+        """Whether the frozen stages and the rest, one after the other, are the whole network."""
+        random = torch.Generator().manual_seed(0)
+        picture = torch.randint(256, (1, 3, 64, 64), dtype=torch.uint8, generator=random)
+        return torch.allclose(self(picture), self.from_stem(self.stem(picture)), rtol=1e-3, atol=1e-4)
 
     def _wrong_size(self, error: Exception) -> UserError:
         return UserError(
@@ -174,41 +258,6 @@ class Backbone(nn.Module):
             got=str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__,
             fix=f"set data.image_size, for instance to {self.native_size}",
         )
-
-
-def default_image_size(name: str, picture_size: int, *, whole: bool = False) -> int:
-    """A sensible input side in pixels: a transformer's own; else the picture's, from 96 to the native one.
-
-    Args:
-        whole: go above the native side for larger pictures, whose detail tells of quality.
-    """
-    native = native_size(name)
-    if pretrained_config(name).get("fixed_input_size"):
-        return native
-    side = max(_SMALLEST_SIDE, picture_size)
-    return side if whole else min(side, native)
-
-
-def native_size(name: str) -> int:
-    """Side in pixels of the pictures that the backbone was pretrained on."""
-    return int(pretrained_config(name)["input_size"][-1])
-
-
-def pretrained_config(name: str) -> dict[str, Any]:
-    """timm's facts about a backbone: input_size, mean, std, fixed_input_size, classifier.
-
-    Raises:
-        UserError: timm knows no such model.
-    """
-    config = timm.get_pretrained_cfg(name) if timm.is_model(name) else None
-    if config is None:
-        raise UserError(
-            f"unknown backbone '{name}'",
-            expected="the name of a timm model, such as resnet18",
-            fix=nearest(name, timm.list_models()) or "timm.list_models() lists them",
-        )
-    facts: dict[str, Any] = config.to_dict()
-    return facts
 
 
 def _create(name: str) -> nn.Module:

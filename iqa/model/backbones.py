@@ -7,7 +7,8 @@ from torch import Tensor, nn
 
 from iqa.config import ModelConfig
 from iqa.errors import UserError
-from iqa.model.backbone import Backbone, default_image_size
+from iqa.model.backbone import Backbone
+from iqa.model.facts import default_image_size
 
 #: Between the names of models that stand side by side.
 JOIN = "+"
@@ -22,8 +23,8 @@ class SideBySide(nn.Module):
         self.num_features = sum(backbone.num_features for backbone in backbones)
         self.weights_source = ", ".join(dict.fromkeys(backbone.weights_source for backbone in backbones))
 
-    def forward(self, images: Tensor) -> Tensor:
-        return torch.cat([backbone(images) for backbone in self.backbones], dim=1)
+    def forward(self, images: Tensor, share: float = 1.0) -> Tensor:
+        return torch.cat([backbone(images, share) for backbone in self.backbones], dim=1)
 
     def no_weight_decay(self) -> set[str]:
         """Names of parameters that are exempt from weight decay."""
@@ -70,6 +71,8 @@ def build_backbone(model: ModelConfig, image_size: int, *, load_weights: bool = 
             pooling=model.pooling,
             image_size=image_size,
             scales=model.scales,
+            frozen_stages=model.frozen_stages,
+            freeze_norm=model.freeze_norm,
         )
         for name in names
     ]

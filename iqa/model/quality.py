@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from iqa.config import MixtureConfig, ModelConfig
 from iqa.errors import UserError
+from iqa.model.backbone import Backbone, Stem
 from iqa.model.backbones import AnyBackbone, build_backbone
 from iqa.model.head import QualityHead
 from iqa.model.mixture import EmFit, GaussianMixture
@@ -74,9 +75,8 @@ class QualityModel(nn.Module):
         self.freeze_backbone = freeze_backbone
         # A frozen backbone's features are kept, and a mirrored copy of them would cost as much again.
         self.mirror = mirror and not freeze_backbone
-        self.backbone.requires_grad_(not freeze_backbone)
         if freeze_backbone:
-            self.backbone.eval()
+            self.backbone.requires_grad_(False).eval()
 
     @classmethod
     def from_config(
@@ -132,17 +132,23 @@ class QualityModel(nn.Module):
         freeze, mirror = model.freeze_backbone, model.mirror
         return cls(backbone, heads[0], mixture, reduction, heads[1:], freeze_backbone=freeze, mirror=mirror)
 
-    def forward(self, images: Tensor) -> Prediction:
-        """Predict from pictures, uint8 [B, 3, H, W]."""
-        return self.from_features(self.features(images))
+    def forward(self, images: Tensor, share: float = 1.0) -> Prediction:
+        """Predict from pictures, uint8 [B, 3, H, W], or from crops that are `share` of a picture's side."""
+        return self.from_features(self.features(images, share))
 
-    def features(self, images: Tensor) -> Tensor:
+    def features(self, images: Tensor, share: float = 1.0) -> Tensor:
         """The backbone's pooled features, reduced if they are to be [B, D]; without gradient if it is frozen."""
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.freeze_backbone):
-            features: Tensor = self.backbone(images)
+            features: Tensor = self.backbone(images, share)
             if self.mirror and not self.training:
                 features = (features + self.backbone(images.flip(-1))) / 2
             return features if self.reduction is None else self.reduction(features)
+
+    def from_stem(self, stem: Stem, views: int = 1) -> Prediction:
+        """Predict from what `Backbone.stem` made of B pictures, each followed by its other views."""
+        backbone = cast(Backbone, self.backbone)
+        features = backbone.from_stem(stem).unflatten(0, (-1, views)).mean(dim=1)
+        return self.from_features(features)
 
     def from_features(self, features: Tensor) -> Prediction:
         """Predict from what `features` returned [B, D].

@@ -56,7 +56,7 @@ def _cached(
         "version": VERSION,
         "pictures": store.squares_digest,
         "backbone": repr((backbone.name, backbone.sides, backbone.stages, backbone.pooling)),
-        "weights": _digest(backbone),
+        "weights": weights_digest(backbone.state_dict()),
         "precision": str(precision),
     }
 
@@ -95,10 +95,10 @@ def _compute(
     return features
 
 
-def _digest(backbone: Backbone) -> str:
-    """SHA-256 of the weights, whatever file they came from."""
+def weights_digest(state: dict[str, Tensor]) -> str:
+    """SHA-256 (hex) of weights, whatever file they came from."""
     content = hashlib.sha256()
-    for name, tensor in sorted(backbone.state_dict().items()):
+    for name, tensor in sorted(state.items()):
         content.update(name.encode())
         content.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
     return content.hexdigest()

@@ -1,19 +1,23 @@
-"""Feeds: what the loop trains on. Pictures for a trained backbone, cached features for a frozen one."""
+"""Feeds: what the loop trains on. Pictures for a trained backbone, cached features for a frozen one, and what the
+frozen stages made of pictures for one that is trained in part.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cache
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from iqa.data.pixels import Batches, PixelStore
+from iqa.model.backbone import Stem
 from iqa.model.quality import Prediction, QualityModel
+from iqa.training.stems import Stems
 
-#: Inputs of the model and the scores of their pictures [B], both on the device.
-Batch = tuple[Tensor, Tensor]
+#: What a feed's own `predict` understands, and the scores of the pictures [B], both on the device.
+Batch = tuple[Any, Tensor]
 
 
 class Feed(Protocol):
@@ -27,7 +31,7 @@ class Feed(Protocol):
         """One square of every training picture, drawn and shuffled by the seed, without a ragged last batch."""
         ...
 
-    def inputs(self, split: str) -> Iterator[Tensor]:
+    def inputs(self, split: str) -> Iterator[Any]:
         """Every square of every picture of a split, in order."""
         ...
 
@@ -39,7 +43,7 @@ class Feed(Protocol):
         """float32 [N] on the device."""
         ...
 
-    def predict(self, model: QualityModel, inputs: Tensor) -> Prediction:
+    def predict(self, model: QualityModel, inputs: Any) -> Prediction:
         """What the model says of a batch's inputs."""
         ...
 
@@ -99,11 +103,20 @@ class _StoreFeed:
 
 
 class PixelFeed(_StoreFeed):
-    """Squares, uint8 [B, 3, S, S]; in training half of them are mirrored, which leaves quality as it is."""
+    """Squares, uint8 [B, 3, S, S]; in training half of them are mirrored, which leaves quality as it is.
 
-    def __init__(self, store: PixelStore, batch_size: int, device: torch.device, *, flip: bool) -> None:
+    Args:
+        flip: mirror them.
+        crop: share of their side that training sees, at a random place.
+    """
+
+    def __init__(
+        self, store: PixelStore, batch_size: int, device: torch.device, *, flip: bool, crop: float = 1.0
+    ) -> None:
         super().__init__(store, batch_size, device)
         self._flip = flip
+        self._side = round(crop * store.images.shape[-1])
+        self._share = self._side / store.images.shape[-1]
         self._batches = cache(lambda name: Batches(store.images, self._split(name).rows, batch_size, device))
 
     def training(self, epoch_seed: int) -> Iterator[Batch]:
@@ -112,15 +125,75 @@ class PixelFeed(_StoreFeed):
         scores = split.scores[pictures.to(self._device)].split(self._batch_size)
         draws = torch.Generator().manual_seed(epoch_seed)
         for (images, _), true in zip(self._batches("train").run(squares), scores, strict=True):
-            yield _mirror_half(images, draws) if self._flip else images, true
+            mirrored = _mirror_half(images, draws) if self._flip else images
+            yield _cropped(mirrored, self._side, (2, 3), draws), true
 
     def inputs(self, split: str) -> Iterator[Tensor]:
         for images, _ in self._batches(split).run():
             yield images
 
     def predict(self, model: QualityModel, inputs: Tensor) -> Prediction:
-        prediction: Prediction = model(inputs)
+        prediction: Prediction = model(inputs, self._share if model.training else 1.0)
         return prediction
+
+
+class StemFeed(_StoreFeed):
+    """What the frozen stages of a backbone made of squares, once (see iqa.training.stems); the rest is trained.
+
+    Args:
+        stems: of every square of the store.
+        flip: in training, take the mirror image of half of the squares.
+        crop: share of the side of the maps that training sees, at a random place.
+        mirror: judge a picture by itself and its mirror image.
+    """
+
+    def __init__(
+        self,
+        store: PixelStore,
+        stems: Stems,
+        batch_size: int,
+        device: torch.device,
+        *,
+        flip: bool,
+        crop: float,
+        mirror: bool,
+    ) -> None:
+        super().__init__(store, batch_size, device)
+        self._stems, self._flip, self._mirror = stems, flip, mirror
+        self._side = round(crop * stems.maps.shape[1])
+        self._features = stems.features.to(device)
+        self._batches = cache(lambda name: Batches(stems.maps, self._rows(name), batch_size, device))
+
+    def training(self, epoch_seed: int) -> Iterator[Batch]:
+        split = self._split("train")
+        pictures, squares = split.draw(epoch_seed, self._batch_size)
+        scores = split.scores[pictures.to(self._device)].split(self._batch_size)
+        draws = torch.Generator().manual_seed(epoch_seed)
+        chosen = squares * self._stems.views
+        if self._flip:
+            chosen += (torch.rand(len(chosen), generator=draws) < 0.5).long()
+        for (maps, rows), true in zip(self._batches("train").run(chosen), scores, strict=True):
+            yield self._stem(_cropped(maps, self._side, (1, 2), draws), rows), true
+
+    def inputs(self, split: str) -> Iterator[Stem]:
+        views = self._stems.views
+        places = torch.arange(len(self._split(split).rows) * views)
+        if not self._mirror:
+            places = places[::views]
+        # A picture and its mirror image stay in one batch.
+        for maps, rows in self._batches(split).run(places, views * self._batch_size):
+            yield self._stem(maps, rows)
+
+    def predict(self, model: QualityModel, inputs: Stem) -> Prediction:
+        return model.from_stem(inputs, self._stems.views if self._mirror and not model.training else 1)
+
+    def _rows(self, split: str) -> Tensor:
+        """All views of a split's squares, those of one square together."""
+        views = self._stems.views
+        return (self._split(split).rows[:, None] * views + torch.arange(views)).flatten()
+
+    def _stem(self, maps: Tensor, rows: Tensor) -> Stem:
+        return Stem(maps.permute(0, 3, 1, 2), self._features[rows.to(self._device)])
 
 
 class FeatureFeed(_StoreFeed):
@@ -147,6 +220,17 @@ class FeatureFeed(_StoreFeed):
 
     def predict(self, model: QualityModel, inputs: Tensor) -> Prediction:
         return model.from_features(inputs)
+
+
+def _cropped(images: Tensor, side: int, axes: tuple[int, int], draws: torch.Generator) -> Tensor:
+    """A square of `side` at a random place of each of B images, whose height and width are `axes`."""
+    room = images.shape[axes[0]] - side
+    if not room:
+        return images
+    places = torch.randint(room + 1, (len(images), 2), generator=draws).tolist()
+    y_axis, x_axis = axes[0] - 1, axes[1] - 1
+    cut = [each.narrow(y_axis, y, side).narrow(x_axis, x, side) for each, (y, x) in zip(images, places, strict=True)]
+    return torch.stack(cut)
 
 
 def _mirror_half(images: Tensor, draws: torch.Generator) -> Tensor:

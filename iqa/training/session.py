@@ -18,6 +18,7 @@ from iqa.data.pixels import PixelStore, prepare
 from iqa.device import choose_device, choose_precision
 from iqa.errors import Interrupted, UserError
 from iqa.metrics import fit_logistic
+from iqa.model.backbone import Backbone
 from iqa.model.backbones import AnyBackbone, build_backbone, sensible_image_size
 from iqa.model.quality import QualityModel
 from iqa.model.reduction import Reduction
@@ -32,8 +33,9 @@ from iqa.training.checkpoints import (
     save_checkpoint,
 )
 from iqa.training.features import cached_features
-from iqa.training.feeds import FeatureFeed, Feed, PixelFeed
+from iqa.training.feeds import FeatureFeed, Feed, PixelFeed, StemFeed
 from iqa.training.loop import Trainer
+from iqa.training.stems import kept_stems
 
 #: Epochs shorter than this many seconds share a save: a kill then costs at most that much work.
 SAVE_EVERY = 2.0
@@ -226,10 +228,13 @@ def build_feed(
     precision: torch.dtype,
     progress: bool | None,
 ) -> Feed:
-    """Cached features where the backbone is frozen, else pictures."""
-    batch_size = config.data.batch
+    """Cached features where the backbone is frozen, the maps of its frozen stages where some are, else pictures."""
+    batch_size, flip, crop = config.data.batch, config.training.flip, config.training.crop
+    if config.model.frozen_stages and isinstance(model.backbone, Backbone):
+        stems = kept_stems(store, model.backbone, config, device, precision, progress=progress)
+        return StemFeed(store, stems, batch_size, device, flip=flip, crop=crop, mirror=config.model.mirror)
     if not config.model.freeze_backbone:
-        return PixelFeed(store, batch_size, device, flip=config.training.flip)
+        return PixelFeed(store, batch_size, device, flip=flip, crop=crop)
     features = cached_features(store, model.backbone, config.data, device, precision, progress=progress)
     if model.reduction is not None:
         features = reduced(model.reduction, features, store, device)

@@ -18,9 +18,9 @@ from iqa.model.quality import QualityModel
 from iqa.model.reduction import Reduction
 from iqa.training.batch_size import fix_batch_size
 from iqa.training.features import cached_features
-from iqa.training.feeds import FeatureFeed, Feed, PixelFeed
+from iqa.training.feeds import FeatureFeed, Feed
 from iqa.training.loop import Trainer
-from iqa.training.session import build_model, input_size, reduced, start_backbone
+from iqa.training.session import build_feed, build_model, input_size, reduced, start_backbone
 
 #: Of each kind of thing so many are kept: a study over backbones goes back and forth between them.
 KEPT = 4
@@ -87,10 +87,9 @@ class Workbench:
         return backbone if config.model.freeze_backbone else copy.deepcopy(backbone)
 
     def _feed(self, config: ExperimentConfig, store: PixelStore, model: QualityModel) -> Feed:
-        batch_size = config.data.batch
-        if not config.model.freeze_backbone:
-            return PixelFeed(store, batch_size, self.device, flip=config.training.flip)
         precision = choose_precision(config.training.precision, self.device)
+        if not config.model.freeze_backbone:
+            return build_feed(model, store, config, self.device, precision, self._progress)
         key = (*_look(config), input_size(config, store), precision)
         features = self._features.get(
             key,
@@ -100,7 +99,7 @@ class Workbench:
         )
         if model.reduction is not None:
             features = self._reduced(key, features, model.reduction, store)
-        return FeatureFeed(store, features, batch_size, self.device)
+        return FeatureFeed(store, features, config.data.batch, self.device)
 
     def _reduced(self, key: Hashable, features: Tensor, reduction: Reduction, store: PixelStore) -> Tensor:
         trained_on = hashlib.sha256(store.indices("train").numpy().tobytes()).hexdigest()
@@ -121,4 +120,5 @@ def _look(config: ExperimentConfig) -> tuple[Hashable, ...]:
     model = config.model
     # Random weights are another backbone for every seed.
     seed = None if model.pretrained or model.weights else config.training.seed
-    return (model.backbone, model.scales, model.stages, model.pooling, model.pretrained, model.weights, seed)
+    behaviour = model.frozen_stages, model.freeze_norm
+    return (model.backbone, model.scales, model.stages, model.pooling, model.pretrained, model.weights, seed, behaviour)

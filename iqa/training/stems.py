@@ -1,0 +1,114 @@
+"""What a backbone's frozen stages make of every square and its mirror image, computed once: training starts there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from iqa.config import ExperimentConfig
+from iqa.data.cache import cache_folder, open_or_build, recipe_key, reserve
+from iqa.data.pixels import Batches, PixelStore
+from iqa.device import autocast, memory_advice
+from iqa.model.backbone import Backbone
+from iqa.training.features import CPU_PIXELS, weights_digest
+
+#: Raise it when the same weights and pictures would give other maps, or another layout.
+VERSION = 1
+MAPS, FEATURES = "maps.bin", "features.npy"
+
+
+@dataclass(frozen=True)
+class Stems:
+    """R squares, each followed by its mirror image if there is need of one.
+
+    Attributes:
+        maps: [R * views, H, W, C] in the precision of the training; a memory map.
+        features: the frozen stages' pooled features, float32 [R * views, D].
+        views: 2 with mirror images, else 1.
+    """
+
+    maps: Tensor
+    features: Tensor
+    views: int
+
+
+def kept_stems(
+    store: PixelStore,
+    backbone: Backbone,
+    config: ExperimentConfig,
+    device: torch.device,
+    precision: torch.dtype,
+    *,
+    progress: bool | None = None,
+) -> Stems:
+    """The stems of every square of the store, from the cache where they are.
+
+    Raises:
+        IqaError: no room for the cache, or not enough memory.
+    """
+    views = 2 if config.training.flip or config.model.mirror else 1
+    with torch.inference_mode(), autocast(device, precision):
+        blank = torch.zeros(1, 3, *store.images.shape[-2:], dtype=torch.uint8, device=device)
+        channels, height, width = backbone.stem(blank).maps.shape[1:]
+    shape = (len(store.images) * views, height, width, channels)
+    recipe = {
+        "version": VERSION,
+        "pictures": store.squares_digest,
+        "backbone": repr((backbone.name, backbone.sides, backbone.pooling, backbone.frozen_stages)),
+        "weights": weights_digest(backbone.frozen_state()),
+        "precision": str(precision),
+        "views": views,
+    }
+
+    def build(folder: Path) -> None:
+        _build(folder, shape, store, backbone, device, precision, progress)
+
+    name = f"stems-{recipe_key(recipe)}"
+    folder, _ = open_or_build(cache_folder(config.data.cache_dir), name, recipe, build)
+    features = torch.from_numpy(np.load(folder / FEATURES, allow_pickle=False))
+    return Stems(_map(folder / MAPS, shape, precision, "c"), features, views)
+
+
+@torch.inference_mode()
+def _build(
+    folder: Path,
+    shape: tuple[int, int, int, int],
+    store: PixelStore,
+    backbone: Backbone,
+    device: torch.device,
+    precision: torch.dtype,
+    progress: bool | None,
+) -> None:
+    was_training = backbone.training
+    backbone.eval()
+    count = len(store.images)
+    views = shape[0] // count
+    reserve(folder / MAPS, int(np.prod(shape)) * precision.itemsize)
+    kept = _map(folder / MAPS, shape, precision, "r+")
+    features = []
+    # Feature maps that outgrow the processor's cache are slower, not faster, by the batch.
+    batch_size = max(1, CPU_PIXELS // backbone.sides[0] ** 2)
+    bar = tqdm(total=count, desc="first stages", unit="square", disable=None if progress is None else not progress)
+    with memory_advice(device), bar:
+        for images, rows in Batches(store.images, torch.arange(count), batch_size, device, resident=False).run():
+            both = torch.stack([images, images.flip(-1)][:views], dim=1).flatten(0, 1)
+            with autocast(device, precision):
+                stem = backbone.stem(both)
+            start = int(rows[0]) * views
+            kept[start : start + len(both)] = stem.maps.permute(0, 2, 3, 1).to("cpu", precision)
+            features.append(stem.features.cpu())
+            bar.update(len(rows))
+    np.save(folder / FEATURES, torch.cat(features).numpy(), allow_pickle=False)
+    backbone.train(was_training)
+
+
+def _map(path: Path, shape: tuple[int, ...], precision: torch.dtype, mode: str) -> Tensor:
+    """A file as a tensor; numpy knows no bfloat16, so its bytes pass as integers."""
+    bytes_as = np.int16 if precision.itemsize == 2 else np.float32
+    mapped = np.memmap(path, dtype=bytes_as, mode=mode, shape=shape)  # type: ignore[call-overload]
+    return torch.from_numpy(mapped).view(precision)
