@@ -51,6 +51,23 @@ def no_room(path: Path, error: OSError) -> IqaError:
     )
 
 
+def keep_aside(path: Path) -> Path:
+    """Rename a file or folder to `<name>.1<suffix>`, `.2`, ..., the first that is free; returns its new place.
+
+    Raises:
+        IqaError: no right to do so.
+    """
+    stem, suffix = (path.name, "") if path.is_dir() else (path.stem, path.suffix)
+    number = 1
+    while (aside := path.with_name(f"{stem}.{number}{suffix}")).exists():
+        number += 1
+    try:
+        path.rename(aside)
+    except OSError as error:
+        raise no_room(path, error) from error
+    return aside
+
+
 def write_json(path: Path, value: object) -> None:
     """Write `value` as indented JSON, whole or not at all; NaN is refused because JSON has none."""
     text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"

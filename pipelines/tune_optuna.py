@@ -234,17 +234,13 @@ def write_findings(search: Search, findings: dict[str, Any], folder: Path, track
 
 def write_tuned(config: ExperimentConfig, findings: dict[str, Any], target: Path, command: str) -> Path:
     """The recommended config, which `train` runs; another one of this name is kept aside."""
-    from iqa.files import atomic_write
+    from iqa.files import atomic_write, keep_aside
     from iqa.tuning.findings import header, tuned_config
 
     values = tuned_config(config, findings, f"{findings['study']}_tuned")
     text = header(findings, command) + "\n" + json.dumps(values, indent=2, ensure_ascii=False) + "\n"
     if target.is_file() and target.read_text(encoding="utf-8") != text:
-        number = 1
-        while (aside := target.with_suffix(f".{number}.json")).exists():
-            number += 1
-        target.rename(aside)
-        print(f"an earlier {target.name} is kept as {aside}")
+        print(f"an earlier {target.name} is kept as {keep_aside(target)}")
     atomic_write(target, lambda file: file.write(text.encode()))
     return target
 

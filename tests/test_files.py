@@ -9,7 +9,7 @@ from typing import BinaryIO
 import pytest
 
 from iqa.errors import IqaError, UserError
-from iqa.files import atomic_write, read_json, write_json
+from iqa.files import atomic_write, keep_aside, read_json, write_json
 
 
 def test_a_failure_while_writing_leaves_the_old_file(tmp_path: Path) -> None:
@@ -40,6 +40,15 @@ def test_a_full_disk_is_told_as_such(tmp_path: Path, refusal: Exception) -> None
     with pytest.raises(IqaError, match="No space left"):
         atomic_write(tmp_path / "a", write)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("name", "kept"), [("a.json", "a.2.json"), ("split.0", "split.0.2")])
+def test_what_is_kept_aside_replaces_nothing(tmp_path: Path, name: str, kept: str) -> None:
+    path = tmp_path / name
+    path.mkdir() if kept.startswith("split") else path.touch()
+    path.with_name(kept.replace("2", "1")).touch()
+    assert keep_aside(path) == tmp_path / kept
+    assert {each.name for each in tmp_path.iterdir()} == {kept, kept.replace("2", "1")}
 
 
 def test_json_comes_back_as_it_went(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import torch
 from iqa.config import ExperimentConfig
 from iqa.config_file import build_config
 from iqa.errors import IqaError, UserError
-from iqa.files import atomic_write, no_room, read_json, write_json
+from iqa.files import atomic_write, keep_aside, read_json, write_json
 
 #: Layout of a checkpoint; a file of another layout is refused, not guessed at.
 FORMAT = 1
@@ -35,14 +35,7 @@ class ExperimentFolder:
         """Move an earlier experiment of this name to `<name>.1`, `.2`, ...; returns its new place, if any."""
         if not self.path.exists() or (self.path.is_dir() and not any(self.path.iterdir())):
             return None
-        number = 1
-        while (aside := self.path.with_name(f"{self.path.name}.{number}")).exists():
-            number += 1
-        try:
-            self.path.rename(aside)
-        except OSError as error:
-            raise no_room(self.path, error) from error
-        return aside
+        return keep_aside(self.path)
 
     def read_config(self) -> ExperimentConfig:
         """The config that the experiment was trained with.
