@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import ctypes
 import logging
 import os
 import signal
@@ -11,6 +13,9 @@ from collections.abc import Callable
 from types import FrameType
 
 from iqa.errors import Interrupted, IqaError
+
+#: glibc's mallopt: bytes from which memory is mapped for one allocation alone, and of free memory that is returned.
+_MALLOPT = {"M_MMAP_THRESHOLD": (-3, 2**30), "M_TRIM_THRESHOLD": (-1, 2**31 - 1)}
 
 
 def run_command(main: Callable[[list[str]], object], arguments: list[str]) -> None:
@@ -22,6 +27,7 @@ def run_command(main: Callable[[list[str]], object], arguments: list[str]) -> No
     # Read when torch is imported. Threads that wait shall spin for microseconds, not for milliseconds: two commands on
     # one machine would starve each other. Sleeping at once costs a training of small steps a third of its time.
     os.environ.setdefault("GOMP_SPINCOUNT", "50000")
+    _keep_freed_memory()
     for name in (signal.SIGINT, signal.SIGTERM):
         signal.signal(name, _interrupt)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
@@ -52,6 +58,19 @@ def _truth(text: str) -> bool:
     if text.lower() not in words:
         raise argparse.ArgumentTypeError(f"got {text!r}, expected true or false")
     return words[text.lower()]
+
+
+def _keep_freed_memory() -> None:
+    """Let freed memory be used again in place of returning it to the system.
+
+    Feature maps are made and freed at every layer, and memory that comes fresh from the system is filled with zeros
+    page by page: a tenth of a training's time on a CPU, a third on a busy one. Elsewhere than on glibc nothing happens.
+    """
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError, AttributeError):
+            libc = ctypes.CDLL("libc.so.6")
+            for option, value in _MALLOPT.values():
+                libc.mallopt(option, value)
 
 
 def _interrupt(signum: int, frame: FrameType | None) -> None:
