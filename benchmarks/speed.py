@@ -13,7 +13,7 @@ tsne    10,000 features against scikit-learn's
 run     R_run: the arithmetic of 50 epochs against the whole `mlflow run`
 
 Contenders take turns within one process; figures are medians with 95 % intervals over rounds. A part whose packages
-or data are not there is left out, and said to be.
+or data are not there is left out, and said to be. Where the project is not installed: PYTHONPATH=. before the command.
 """
 
 from __future__ import annotations
@@ -25,21 +25,23 @@ import os
 import sys
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from iqa.cli import run_command
+
+if TYPE_CHECKING:
+    from timing import Options, Row
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
-# As in every command of the project (iqa.cli); read when torch is imported.
-os.environ.setdefault("GOMP_SPINCOUNT", "50000")
-
-import torch
-from timing import LeftOut, Options, Row, machine
-
 PARTS = ("step", "frozen", "data", "plain", "growth", "start", "tsne", "run")
 BACKBONES = "resnet18,resnet50,efficientnet_b0,vit_small_patch16_224"
 
 
-def main() -> None:
-    chosen, options, out = parse(sys.argv[1:])
+def main(arguments: list[str]) -> None:
+    # Imported late: a command's settings of threads and memory come first (iqa.cli).
+    from timing import LeftOut, machine
+
+    chosen, options, out = parse(arguments)
     rows: list[Row] = []
     left_out: dict[str, str] = {}
     about = machine(options.device)
@@ -61,6 +63,9 @@ def main() -> None:
 
 
 def parse(arguments: list[str]) -> tuple[list[str], Options, Path]:
+    import torch
+    from timing import Options
+
     shared = Path(os.environ.get("IQA_SHARED_DATA", ROOT / "../shared/data"))
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
@@ -98,4 +103,4 @@ def line(row: Row) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main, sys.argv[1:])

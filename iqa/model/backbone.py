@@ -15,10 +15,9 @@ from torch.nn import functional as F
 
 from iqa.errors import UserError
 from iqa.model.facts import native_size, pretrained_config
+from iqa.model.pooling import mean_std
 from iqa.model.stages import first_modules, stages_of, without
 from iqa.model.weights import load_pretrained
-
-_VARIANCE_EPSILON = 1e-6  # keeps the gradient of the standard deviation finite on a flat map
 
 
 @dataclass(frozen=True)
@@ -194,15 +193,13 @@ class Backbone(nn.Module):
 
     def _pooled(self, maps: list[Tensor]) -> Tensor:
         with torch.autocast(maps[0].device.type, enabled=False):
-            return torch.cat([pooled for each in maps for pooled in self._pool(each)], dim=1)
+            return torch.cat([self._pool(each) for each in maps], dim=1)
 
-    def _pool(self, feature_map: Tensor) -> list[Tensor]:
-        """[B, C, ...] -> mean [B, C] and standard deviation [B, C] over positions, in float32."""
-        positions = tuple(range(2, feature_map.ndim))
+    def _pool(self, feature_map: Tensor) -> Tensor:
+        """[B, C, ...] -> mean, and standard deviation, over positions [B, C] or [B, 2 C], float32."""
         if self.pooling == "mean":
-            return [feature_map.float().mean(dim=positions)]
-        variance, mean = torch.var_mean(feature_map.float(), dim=positions, correction=0)
-        return [mean, torch.sqrt(variance + _VARIANCE_EPSILON)]
+            return feature_map.float().mean(dim=tuple(range(2, feature_map.ndim)))
+        return mean_std(feature_map)
 
     def _set_input_size(self) -> None:
         """Transformers are built for one input size; resample their position embeddings for another."""

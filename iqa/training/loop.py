@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -139,8 +139,8 @@ class Trainer:
         learning_rate = self.schedule.learning_rate
         tally = Tally(self.feed.count("train"), self.device)
         for batch in self._bar(epoch):
-            loss, score, log_responsibilities, log_likelihood = self._step(batch)
-            tally.add(loss, score, batch[1], log_responsibilities, log_likelihood)
+            loss, prediction = self._step(batch)
+            tally.add(loss, prediction, batch[1])
             self._show(loss)
         train_loss, train_scores = tally.close()
         if not math.isfinite(train_loss):
@@ -166,7 +166,7 @@ class Trainer:
             **health,
         )
 
-    def _step(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
+    def _step(self, batch: Batch) -> tuple[Tensor, Prediction]:
         inputs, scores = batch
         with autocast(self.device, self.precision):
             prediction = self.feed.predict(self.model, inputs)
@@ -186,25 +186,23 @@ class Trainer:
         if self._average is not None:
             self._average.update()
         self.schedule.after_step()
-        return loss, prediction.score, prediction.log_responsibilities, prediction.log_likelihood
+        return loss, prediction
 
     def _start_mixture(self, epoch: int) -> None:
         """Before the first epoch after the warm-up, let EM find the mixture in the training pictures."""
         mixture, settings = self.model.mixture, self.mixture_settings
         if mixture is not None and epoch > settings.warmup_epochs and not bool(mixture.fitted):
-            embeddings = self._gather_training(lambda prediction: prediction.embedding)
+            embeddings = self._training_embeddings()
             self.model.start_mixture(embeddings, settings, seed=self.settings.seed)
 
     @torch.no_grad()
-    def _gather_training(self, part: Callable[[Prediction], Tensor | None]) -> Tensor:
-        """One part of the predictions for all training pictures, float32 [N, ...], as evaluation sees them."""
+    def _training_embeddings(self) -> Tensor:
+        """Embeddings of all training pictures, float32 [N, feature_dim], as evaluation sees them."""
         self.model.eval()
         rows = []
         for inputs in self.feed.inputs("train"):
             with autocast(self.device, self.precision):
-                value = part(self.feed.predict(self.model, inputs))
-            if value is not None:
-                rows.append(value.float())
+                rows.append(self.feed.predict(self.model, inputs).embedding.float())
         return torch.cat(rows)
 
     def _mixture_health(self, tally: Tally) -> dict[str, float]:
@@ -218,7 +216,7 @@ class Trainer:
             tally.log_likelihood / tally.count,
         )
         if health.dead_components:
-            mixture.reseed(self._gather_training(lambda prediction: prediction.z))
+            mixture.reseed(tally.points)
         return health.to_dict()
 
     @torch.inference_mode()

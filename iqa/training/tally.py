@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from iqa import metrics
+from iqa.model.quality import Prediction
 
 
 class Tally:
@@ -25,27 +26,28 @@ class Tally:
         self.responsibilities: Tensor | None = None
         self.largest = torch.zeros((), device=device)
         self.log_likelihood = torch.zeros((), device=device)
+        self._points: list[Tensor] = []
 
     @torch.no_grad()
-    def add(
-        self,
-        loss: Tensor,
-        predicted: Tensor,
-        true: Tensor,
-        log_responsibilities: Tensor | None,
-        log_likelihood: Tensor | None,
-    ) -> None:
+    def add(self, loss: Tensor, predicted: Prediction, true: Tensor) -> None:
         size = len(true)
         self._loss += loss.detach() * size
-        self._scores[0, self.count : self.count + size] = predicted
+        self._scores[0, self.count : self.count + size] = predicted.score
         self._scores[1, self.count : self.count + size] = true
         self.count += size
-        if log_responsibilities is not None and log_likelihood is not None:
-            responsibilities = log_responsibilities.exp()
-            total = responsibilities.sum(0)
-            self.responsibilities = total if self.responsibilities is None else self.responsibilities + total
-            self.largest += responsibilities.amax(1).sum()
-            self.log_likelihood += log_likelihood.sum()
+        if predicted.z is None or predicted.log_responsibilities is None or predicted.log_likelihood is None:
+            return
+        self._points.append(predicted.z)
+        responsibilities = predicted.log_responsibilities.exp()
+        total = responsibilities.sum(0)
+        self.responsibilities = total if self.responsibilities is None else self.responsibilities + total
+        self.largest += responsibilities.amax(1).sum()
+        self.log_likelihood += predicted.log_likelihood.sum()
+
+    @property
+    def points(self) -> Tensor:
+        """What the mixture saw, float32 [N, d]: each picture as it was when its turn came."""
+        return torch.cat(self._points)
 
     def close(self) -> tuple[float, dict[str, float | None]]:
         """The mean loss, and the correlations of what was predicted while training."""
