@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from iqa.errors import UserError
+from iqa.model.depthwise import quicken
 from iqa.model.facts import native_size, pretrained_config
 from iqa.model.pooling import mean_std
 from iqa.model.stages import first_modules, stages_of, without
@@ -259,6 +260,7 @@ class Backbone(nn.Module):
 
 def _create(name: str) -> nn.Module:
     net = timm.create_model(name, pretrained=False, num_classes=0)
+    quicken(net)
     if not hasattr(net, "forward_intermediates"):
         raise UserError(
             f"backbone '{name}' does not show its feature maps",
