@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import json
 import os
 import sys
 import tempfile
@@ -28,6 +27,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from iqa.cli import run_command
+from iqa.files import write_json
 
 if TYPE_CHECKING:
     from timing import Options, Row
@@ -41,28 +41,28 @@ def main(arguments: list[str]) -> None:
     # Imported late: a command's settings of threads and memory come first (iqa.cli).
     from timing import LeftOut, machine
 
-    chosen, options, out = parse(arguments)
-    rows: list[Row] = []
-    left_out: dict[str, str] = {}
-    about = machine(options.device)
-    print(f"{about['gpu'] or about['processor']}, {about['cores']} cores, {about['packages']}", flush=True)
-    for part in chosen:
-        try:
-            found = importlib.import_module(f"speed_{part}").measure(options)
-        except (LeftOut, ImportError) as reason:
-            left_out[part] = str(reason)
-            print(f"{part} is left out: {reason}", flush=True)
-            continue
-        for row in found:
-            print(line(row), flush=True)
-        rows += found
-    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="speed-") as scratch:
+        chosen, options, out = parse(arguments, Path(scratch))
+        rows: list[Row] = []
+        left_out: dict[str, str] = {}
+        about = machine(options.device)
+        print(f"{about['gpu'] or about['processor']}, {about['cores']} cores, {about['packages']}", flush=True)
+        for part in chosen:
+            try:
+                found = importlib.import_module(f"speed_{part}").measure(options)
+            except (LeftOut, ImportError) as reason:
+                left_out[part] = str(reason)
+                print(f"{part} is left out: {reason}", flush=True)
+                continue
+            for row in found:
+                print(line(row), flush=True)
+            rows += found
     written = {"machine": about, "quick": options.quick, "rows": [row.to_dict() for row in rows], "left_out": left_out}
-    out.write_text(json.dumps(written, indent=2), encoding="utf-8")
+    write_json(out, written)
     print(f"\nwritten: {out}")
 
 
-def parse(arguments: list[str]) -> tuple[list[str], Options, Path]:
+def parse(arguments: list[str], scratch: Path) -> tuple[list[str], Options, Path]:
     import torch
     from timing import Options
 
@@ -76,7 +76,6 @@ def parse(arguments: list[str]) -> tuple[list[str], Options, Path]:
     parser.add_argument("--backbones", default=BACKBONES, help="of the step table (default: %(default)s)")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--data", type=Path, default=shared, help="folder with cifar10/ and kodak24/")
-    parser.add_argument("--scratch", type=Path, help="folder for caches and runs (default: a temporary one)")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/speed.json"))
     given = parser.parse_args(arguments)
     parts = given.only.split(",")
@@ -90,7 +89,7 @@ def parse(arguments: list[str]) -> tuple[list[str], Options, Path]:
         quick=given.quick,
         backbones=tuple(given.backbones.split(",")),
         data=given.data,
-        scratch=given.scratch or Path(tempfile.mkdtemp(prefix="speed-")),
+        scratch=scratch,
     )
     return [part for part in PARTS if part in parts], options, given.out
 

@@ -20,6 +20,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from iqa.config import ExperimentConfig
 from iqa.device import autocast, choose_precision
+from iqa.model.depthwise import quicken
 from iqa.model.quality import Prediction, QualityModel
 from iqa.training.losses import quality_loss
 from iqa.training.optimizer import build_optimizer
@@ -89,6 +90,7 @@ class Bare:
     def linear(self, prepare: Callable[[Tensor, int], Tensor], way: Way) -> Callable[[], None]:
         """A step of the backbone as timm pools it, with one linear layer, on the same pixels."""
         net = timm.create_model(self.backbone, pretrained=False, num_classes=1)
+        quicken(net)
         net = net.to(self.device).to(memory_format=way.layout).train()
         if way.boost == COMPILED:
             net.compile()

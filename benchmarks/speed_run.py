@@ -5,7 +5,7 @@
 on a copy of the project with an empty cache and an empty MLflow store: 50 epochs of 2,000 CIFAR-10 pictures with
 configs/resnet18_gmm_mlp.json from random weights. The wall holds all of it: launcher, imports, store, preparing
 pictures, EM, validation, checkpoints, evaluation, t-SNE, figures. Bare is forward, loss, backward and optimiser step of
-the same model on one resident batch at its better precision, timed right before and right after the run. That is done
+the same model on one resident batch at its best (speed_bare.py), right before and right after the run. That is done
 once: the interval is the bare step's.
 
 What validation looks at is arithmetic too, and counts in a second row: each picture and its mirror image, forward only.
@@ -19,21 +19,17 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
+from speed_bare import Bare, Repeated, times
 from speed_step import cifar10_here
-from timing import LeftOut, Options, Row, Timing, seconds_of
+from timing import LeftOut, Options, Row, Timing, in_turns
 
 from iqa.config import ExperimentConfig
 from iqa.config_file import load_config
 from iqa.data.pixels import prepare
-from iqa.device import autocast, choose_precision
 from iqa.files import read_json, write_json
-from iqa.training.losses import quality_loss
-from iqa.training.optimizer import build_optimizer
 from iqa.training.session import build_model, input_size, start_backbone
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -44,8 +40,6 @@ QUICK = {
     "data.train_samples": 64, "data.val_samples": 16, "data.test_samples": 16, "data.batch_size": 32,
     "training.epochs": 2,
 }  # fmt: skip
-#: Bare steps that are timed as one on a GPU, where each takes milliseconds.
-GPU_STEPS = 20
 
 
 def measure(options: Options) -> list[Row]:
@@ -55,7 +49,7 @@ def measure(options: Options) -> list[Row]:
     if not cifar10_here(options):
         raise LeftOut(f"needs CIFAR-10 in {options.cifar10} and the package datasets")
     config = run_config(options)
-    project, bare = Project(config, options.scratch / "project"), Bare(config, options)
+    project, bare = Project(config, options.scratch / "project"), Seen(config, options)
     bare.time()
     train = project.seconds("train", config=project.config)
     evaluate = project.seconds("evaluate", experiment=project.experiment)
@@ -115,71 +109,30 @@ class Project:
         return float(sum(epoch["seconds"] for epoch in history["epochs"]))
 
 
-class Bare:
-    """The run's model on one resident batch, without anything around it.
-
-    Attributes:
-        steps: seconds a picture of forward, loss, backward and optimiser step, as often as they were timed.
-        looks: the same of what validation does.
-        precision: the faster one.
-    """
+class Seen:
+    """The run's model on one resident batch: seconds a picture of a bare step and of a look, as often as timed."""
 
     def __init__(self, config: ExperimentConfig, options: Options) -> None:
-        self._weights, self._device, self._rounds = config.training.loss, options.device, options.rounds
-        self._times = GPU_STEPS if options.device.type == "cuda" and not options.quick else 1
         # A cache of its own: the run's is to be empty.
         data = config.data.model_copy(update={"cache_dir": str(options.scratch / "bare")})
         store = prepare(data, progress=False)
         pictures = store.indices("train")[: data.batch]
-        self._images, self._scores = store.images[pictures].to(self._device), store.scores[pictures].to(self._device)
         self.side = input_size(config, store)
-        self._model = build_model(config, start_backbone(config, self.side), self.side, self._device)
-        groups = self._model.parameter_groups(config.training.learning_rate, config.training.weight_decay)
-        self._optimizer = build_optimizer(groups, config.training, self._device)
+        model = build_model(config, start_backbone(config, self.side), self.side, options.device)
+        images, scores = store.images[pictures].to(options.device), store.scores[pictures].to(options.device)
+        bare = Bare(config, images, scores)
+        self.way, _ = bare.best_way(model)
+        works = {"step": bare.quality(model, self.way), "look": bare.forward(model, self.way)}
+        self._works = {name: Repeated(work, options) for name, work in works.items()}
+        self._options, self._pictures = options, len(pictures)
         self.steps: list[float] = []
         self.looks: list[float] = []
-        # A processor that does not multiply in bfloat16 imitates it, many times slower.
-        choices = {torch.float32, choose_precision("auto", self._device)}
-        self.precision = min(choices, key=self._tried)
 
     def time(self) -> None:
         """Some more rounds of both."""
-        for mode, work, found in ((True, self._step, self.steps), (False, self._look, self.looks)):
-            self._model.train(mode)
-            self._seconds(work)
-            found += [self._seconds(work) for _ in range(self._rounds)]
-
-    def _tried(self, precision: torch.dtype) -> float:
-        self.precision = precision
-        self._model.train()
-        return min(self._seconds(self._step) for _ in range(3))
-
-    def _seconds(self, work: Callable[[], None]) -> float:
-        """Seconds a picture."""
-
-        def repeated() -> None:
-            for _ in range(self._times):
-                work()
-
-        return seconds_of(repeated, self._device) / self._times / len(self._scores)
-
-    def _step(self) -> None:
-        """With the losses of `Trainer`."""
-        self._optimizer.zero_grad(set_to_none=True)
-        with autocast(self._device, self.precision):
-            prediction = self._model(self._images)
-        loss = quality_loss(prediction.score, self._scores, self._weights)
-        if self._model.mixture is not None and prediction.joint is not None:
-            unlikelihood, imbalance = self._model.mixture.losses(prediction.joint)
-            loss = loss + self._weights.cluster_loss * unlikelihood + self._weights.balance_loss * imbalance
-        loss.backward()
-        self._optimizer.step()
-
-    @torch.inference_mode()
-    def _look(self) -> None:
-        """In evaluation the model sees each picture and its mirror image by itself."""
-        with autocast(self._device, self.precision):
-            self._model(self._images)
+        timed = in_turns(self._works, self._options.rounds, self._options.device)
+        for name, found in (("step", self.steps), ("look", self.looks)):
+            found += times(timed[name], 1 / (self._works[name].times * self._pictures)).seconds
 
 
 @dataclass(frozen=True)
@@ -195,16 +148,15 @@ class Wall:
         return self.train + self.evaluate
 
 
-def rows(config: ExperimentConfig, bare: Bare, wall: Wall) -> list[Row]:
+def rows(config: ExperimentConfig, bare: Seen, wall: Wall) -> list[Row]:
     data, epochs = config.data, config.training.epochs
     batch = min(data.batch, data.samples("train") or data.batch)
     trained = epochs * ((data.samples("train") or 0) // batch * batch)
-    looked = epochs * (data.samples("val") or 0)
+    looked = epochs * (data.samples("val") or 0) * (2 if config.model.mirror else 1)
     share = Timing(tuple(trained * step / wall.whole for step in bare.steps))
     both = zip(bare.steps, bare.looks, strict=True)
     with_looks = Timing(tuple((trained * step + looked * look) / wall.whole for step, look in both))
-    precision = str(bare.precision).removeprefix("torch.")
-    note = f"{epochs} epochs of {trained // epochs:,} pictures at {bare.side} px; bare in {precision}"
+    note = f"{epochs} epochs of {trained // epochs:,} pictures at {bare.side} px; bare: {bare.way}"
     spent = (
         f"train {wall.train:.0f} s, of which epochs {wall.epochs:.0f} s; evaluate {wall.evaluate:.0f} s; "
         f"bare {1 / Timing(tuple(bare.steps)).median:.0f} pictures/s"

@@ -29,7 +29,7 @@ class Options:
         quick: the smallest sizes, to see that everything runs; its figures mean nothing.
         backbones: timm models of the step table.
         data: folder of real data; a part that needs what is not there raises `LeftOut`.
-        scratch: an empty folder for caches and runs.
+        scratch: an empty folder for caches and runs, deleted at the end.
     """
 
     device: torch.device

@@ -82,7 +82,7 @@ class LogisticFit:
             slope, intercept = self.parameters
             return slope * x + intercept
         upper, lower, centre, width = self.parameters
-        with np.errstate(divide="ignore", invalid="ignore"):  # of width 0 it is a step
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):  # of width 0, or nearly so, it is a step
             return np.asarray(lower + (upper - lower) * expit((x - centre) / width))
 
 

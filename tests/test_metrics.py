@@ -106,6 +106,14 @@ def test_the_logistic_does_not_depend_on_units_or_on_one_wild_prediction(pairs):
     assert wild["plcc_logistic"] == pytest.approx(expected, abs=0.02)
 
 
+@pytest.mark.parametrize("width", [0.0, 1e-310])
+def test_a_logistic_so_steep_that_it_is_a_step_raises_no_warning(width: float):
+    step = metrics.LogisticFit((1.0, 0.0, 0.5, width), linear=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert step([0.1, 0.9]).tolist() == [0.0, 1.0]
+
+
 def test_too_few_pairs_for_a_logistic_get_a_line():
     fit = metrics.fit_logistic([1, 2, 3], [2, 4, 6])
     assert fit.linear

@@ -19,7 +19,7 @@ def quicken(net: nn.Module) -> None:
     for module in net.modules():
         if isinstance(module, nn.Conv2d) and module.groups == module.in_channels > 1:
             # In place, since timm has several kinds of convolution, and weights keep their names.
-            module.__class__ = _in_float32(type(module))
+            module.__class__ = _in_float32(type(module))  # type: ignore[arg-type]
 
 
 @cache
