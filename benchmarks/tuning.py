@@ -1,10 +1,12 @@
 """What a study costs: trials per minute against the same trainings as separate commands, and the share of tracking.
 
-    python benchmarks/tuning.py [--config C] [--trials 20] [--separate 4] [--section.key value ...]
+    python benchmarks/tuning.py [--config C] [--trials 20] [--workers 2] [--rounds 3] [--separate 4]
+        [--section.key value ...]
 
-In one run: a search of N trials without pruning, with storage and MLflow as a user has them; the same trainings
-again in one process without either; and some of the same trainings as `train_gpu.py` commands, one after the other,
-evenly chosen. Pictures and features are in the cache before anything is timed.
+In one run, nothing pruned, pictures and features cached before anything is timed. By turns: a search of N trials in one
+process, with storage and MLflow as a user has them, and the same trainings in one process without either. Then a
+search of N trials by the command itself with several workers, from its first trial's start to its last one's end; and
+some of the same trainings as `train_gpu.py` commands, one after the other, evenly chosen.
 """
 
 from __future__ import annotations
@@ -17,11 +19,15 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from statistics import median
 from typing import Any
+
+import optuna
 
 from iqa.cli import run_command
 from iqa.config import ExperimentConfig
 from iqa.config_file import load_config, override_config
+from iqa.errors import IqaError
 from iqa.tracking import open_run
 from iqa.tuning.search import Search
 from iqa.tuning.space import apply
@@ -32,13 +38,13 @@ from pipelines.tune_optuna import Teller
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def search_seconds(config: ExperimentConfig, folder: Path) -> tuple[float, list[dict[str, Any]]]:
+def search_seconds(config: ExperimentConfig, folder: Path, name: str) -> tuple[float, list[dict[str, Any]]]:
     """Seconds of a study's search from its first trial to its last, and the values that it tried."""
-    storage = open_storage(f"sqlite:///{folder}/optuna.db", 20)
+    storage = open_storage(f"sqlite:///{folder}/{name}.db", 20)
     bench, teller = Workbench(config), Teller(config)
     bench.trainer(config)
-    search = Search(config, bench, teller, storage, "timed")
-    with open_run(config, role="tune", name="timed", directory=folder / "study") as tracker:
+    search = Search(config, bench, teller, storage, name)
+    with open_run(config, role="tune", name=name, directory=folder / name) as tracker:
         search.plan()
         teller.follow(tracker, search.planned, config.tuning.trials)
         started = time.perf_counter()
@@ -59,16 +65,55 @@ def bare_seconds(config: ExperimentConfig, tried: list[dict[str, Any]]) -> float
     return time.perf_counter() - started
 
 
+def crew_seconds(config: ExperimentConfig, workers: int, folder: Path) -> float:
+    """Seconds of a search by `workers` processes, from the first trial's start to the last one's end."""
+    path, url = folder / "crew.json", f"sqlite:///{folder}/crew.db"
+    path.write_text(json.dumps(config.to_dict()))
+    arguments = ["--config", str(path), "--storage", url, "--study", "crew", "--workers", str(workers)]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pipelines.tune_optuna", *arguments, "--output", str(folder / "crew")],
+        cwd=folder,
+        env=surroundings(folder),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        while process.poll() is None:
+            time.sleep(1)
+            trials = finished(url)
+            if len(trials) >= config.tuning.trials:
+                starts, ends = (
+                    [getattr(trial, f"datetime_{end}") for trial in trials] for end in ("start", "complete")
+                )
+                return float((max(ends) - min(starts)).total_seconds())
+    finally:
+        process.terminate()
+        process.wait()
+    raise IqaError("the study's command ended before its search was done")
+
+
+def finished(url: str) -> list[optuna.trial.FrozenTrial]:
+    """The finished trials of the study at `url`, as far as there is one yet."""
+    try:
+        study = optuna.load_study(study_name="crew", storage=open_storage(url, 20))
+    except KeyError:
+        return []
+    return [trial for trial in study.get_trials(deepcopy=False) if trial.state.is_finished()]
+
+
+def surroundings(folder: Path) -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(ROOT), "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db"}
+
+
 def command_seconds(config: ExperimentConfig, values: dict[str, Any], folder: Path) -> float:
     """Seconds of one of them as a command of its own, start and tracking included."""
     path = folder / "separate.json"
     path.write_text(json.dumps(apply(config, values).to_dict()))
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db"}
     started = time.perf_counter()
     subprocess.run(
         [sys.executable, "-m", "pipelines.train_gpu", "--config", str(path), "--output", str(folder / "experiments")],
         cwd=folder,
-        env=environment,
+        env=surroundings(folder),
         check=True,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -80,6 +125,8 @@ def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0], allow_abbrev=False)
     parser.add_argument("--config", default="configs/quick_test.json")
     parser.add_argument("--trials", type=int, default=20)
+    parser.add_argument("--workers", type=int, default=os.cpu_count())
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--separate", type=int, default=4)
     options, overrides = parser.parse_known_args(arguments)
     config = load_config(options.config, overrides)
@@ -88,18 +135,26 @@ def main(arguments: list[str]) -> None:
         folder = Path(scratch)
         os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder}/mlflow.db"
         Workbench(config).trainer(config)
-        study, tried = search_seconds(config, folder)
-        bare = bare_seconds(config, tried)
+        alone, bare = [], []
+        for number in range(options.rounds):
+            seconds, tried = search_seconds(config, folder, f"round{number}")
+            alone.append(seconds / len(tried))
+            bare.append(bare_seconds(config, tried) / len(tried))
+        crew = crew_seconds(config, options.workers, folder) / options.trials
         step = max(1, len(tried) // options.separate)
         separate = [command_seconds(config, values, folder) for values in tried[::step][: options.separate]]
-    count = len(tried)
-    alone = sum(separate) / len(separate)
-    print(f"\n{config.experiment_name}: {count} trials of {config.training.epochs} epochs")
-    print(f"  study           {60 * count / study:8.1f} trials/min  ({study / count:.2f} s a trial)")
-    print(f"  bare trainings  {60 * count / bare:8.1f} trials/min  ({bare / count:.2f} s)")
-    print(f"  commands        {60 / alone:8.1f} trials/min  ({alone:.2f} s, {len(separate)} timed)")
-    print(f"  study / commands: {alone * count / study:.1f} times")
-    print(f"  storage and tracking: {100 * (1 - bare / study):.1f} % of the study's time")
+    command = median(separate)
+    print(f"\n{config.experiment_name}: {options.trials} trials of {config.training.epochs} epochs")
+    for what, seconds in (
+        ("study, one process", median(alone)),
+        (f"study, {options.workers} workers", crew),
+        ("bare trainings", median(bare)),
+        (f"commands ({len(separate)} timed)", command),
+    ):
+        print(f"  {what:22} {60 / seconds:8.1f} trials/min  {seconds:7.3f} s a trial  {command / seconds:5.1f} times")
+    shares = [100 * (1 - without / whole) for whole, without in zip(alone, bare, strict=True)]
+    by_round = ", ".join(f"{share:.1f}" for share in shares)
+    print(f"  storage and tracking: {median(shares):.1f} % of the study's time ({by_round})")
 
 
 if __name__ == "__main__":

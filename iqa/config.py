@@ -56,6 +56,8 @@ class ModelConfig(Section):
     #: where every picture has a content of its own; worse where many pictures share few contents. A trained
     #: backbone's features are never reduced.
     pca_dim: Annotated[int, Field(ge=0, le=8192)] = 0
+    #: Standardise each feature of a trained backbone by what the first batches show; a frozen one does without.
+    standardise: bool = False
     #: Judge a picture by itself and its mirror image together; a frozen backbone does without.
     mirror: bool = True
     #: ImageNet weights; false starts from random ones.

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from iqa.cli import run_command
 from iqa.config_file import load_config, override_config
 from iqa.errors import Interrupted, UserError
+from pipelines.crew import Crew, share_processor
 
 if TYPE_CHECKING:
     from iqa.config import ExperimentConfig
@@ -41,6 +42,14 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--config", default="configs/quick_test.json", help="JSON file (default: %(default)s)")
     parser.add_argument("--trials", type=int, help="trials of the whole study (default: the config's tuning.trials)")
     parser.add_argument("--storage", default="sqlite:///optuna.db", help="where the study is (default: %(default)s)")
+    parser.add_argument(
+        "--workers",
+        type=int,
+        default=1,
+        help="processes of this machine that share the trials; one per core pays where the backbone is frozen "
+        "(default: %(default)s)",
+    )
+    parser.add_argument("--helper", action="store_true", help=argparse.SUPPRESS)  # one of another command's workers
     parser.add_argument("--study", default="", help="its name (default: the config's experiment_name)")
     parser.add_argument("--output", default="experiments", help="folder of experiments (default: %(default)s)")
     parser.add_argument("--tuned", default="configs/tuned", help="folder of tuned configs (default: %(default)s)")
@@ -55,6 +64,10 @@ def main(arguments: list[str]) -> None:
         raise UserError("--heartbeat is in seconds", got=options.heartbeat, expected="1 or more")
     name = options.study or config.experiment_name
     command = "python pipelines/tune_optuna.py " + " ".join(arguments)
+    folder = Path(options.output) / f"{name}-tuning"
+    crew = Crew(0 if options.helper else options.workers - 1, arguments, folder)
+    if options.workers > 1:
+        share_processor(options.workers)
 
     # Imported late: --help and a faulty config must not wait for torch.
     from iqa.tuning.space import read_space
@@ -63,13 +76,21 @@ def main(arguments: list[str]) -> None:
 
     read_space(config)
     storage = open_storage(options.storage, options.heartbeat)
-    findings = tune(config, Workbench(config), storage, name, Path(options.output) / f"{name}-tuning")
+    findings = tune(config, Workbench(config), storage, name, folder, crew, helps=options.helper)
+    if options.helper:
+        return
     target = write_tuned(config, findings, Path(options.tuned) / f"{name}.json", command)
     print(f"\ntuned config: {target}\ntrain it: python pipelines/train_gpu.py --config {target}")
 
 
-def tune(config: ExperimentConfig, bench: Any, storage: Any, name: str, folder: Path) -> dict[str, Any]:
+def tune(
+    config: ExperimentConfig, bench: Any, storage: Any, name: str, folder: Path, crew: Crew, *, helps: bool = False
+) -> dict[str, Any]:
     """Search, confirm and recommend; all of it is told to MLflow and written to `folder`.
+
+    Args:
+        crew: works along while trials are run.
+        helps: be one of another command's crew, and leave the writing to it.
 
     Returns:
         What recommendations.json holds.
@@ -81,7 +102,7 @@ def tune(config: ExperimentConfig, bench: Any, storage: Any, name: str, folder: 
     teller = Teller(config)
     search = Search(config, bench, teller, storage, name)
     study = search.planned
-    if study.others_at_work() and "sqlite" in str(getattr(storage, "url", "")):
+    if not helps and study.others_at_work() and "sqlite" in str(getattr(storage, "url", "")):
         print(
             "warning: another process works on this study, and SQLite is not made for several: "
             "use --storage postgresql://..., mysql://..., grpc://HOST:PORT or journal:///FILE",
@@ -102,10 +123,11 @@ def tune(config: ExperimentConfig, bench: Any, storage: Any, name: str, folder: 
         print(f"study {name}: {config.tuning.trials} trials over {', '.join(search.space)}", flush=True)
         try:
             teller.follow(tracker, study, config.tuning.trials)
-            search.work()
-            teller.follow(tracker, None, 0)
-            print(f"\nconfirming what was found on {config.tuning.confirmations} other splits", flush=True)
-            findings = conclude(search, bench, teller, storage)
+            with crew:
+                search.work()
+                teller.follow(tracker, None, 0)
+                print(f"\nconfirming what was found on {config.tuning.confirmations} other splits", flush=True)
+                findings = conclude(search, bench, teller, storage)
         except KeyboardInterrupt:
             done = sum(trial.state.is_finished() for trial in study.trials())
             raise Interrupted(
@@ -114,6 +136,8 @@ def tune(config: ExperimentConfig, bench: Any, storage: Any, name: str, folder: 
             ) from None
         finally:
             teller.close()
+        if helps:
+            return findings
         write_findings(search, findings, folder, tracker)
         tracker.bury_dead()
     print((folder / "recommendations.md").read_text(encoding="utf-8"))

@@ -143,6 +143,22 @@ def test_the_same_command_again_trains_nothing_and_more_trials_are_added_to_the_
     assert len(runs(project, "tune")) == 1
 
 
+def test_workers_of_one_command_share_its_trials(project: Path, shared_cache: Path) -> None:
+    tune = (sys.executable, "-m", "pipelines.tune_optuna", "--config", "tiny.json", "--trials", "40")
+    longer = ("--tuning.prune", "false", "--training.epochs", "20")  # than a helper takes to come
+    said = command(project, shared_cache, *tune, *longer, "--study", "shared", "--workers", "2")
+    assert "warning" not in said
+    with sqlite3.connect(project / "optuna.db") as database:
+        rows = database.execute(
+            "select t.state, a.value_json from trials t join studies using (study_id)"
+            " join trial_user_attributes a using (trial_id) where study_name = 'shared' and a.key = 'process'"
+        ).fetchall()
+    assert [state for state, _ in rows] == ["COMPLETE"] * 40
+    assert len({process for _, process in rows}) == 2, "both had their share"
+    shared = [run for run in runs(project, "tune") if run.data.tags["study"] == "shared"]
+    assert [run.info.status for run in shared] == ["FINISHED"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
@@ -152,6 +168,7 @@ def test_the_same_command_again_trains_nothing_and_more_trials_are_added_to_the_
         (["--training.epochs", "5"], "training.epochs: 4 before, 5 now"),
         (["--storage", "postgresql://nobody:secret@127.0.0.1:1/none"], "cannot be used"),
         (["--trials", "0"], "tuning.trials"),
+        (["--workers", "0"], "--workers"),
     ],
 )
 def test_bad_input_is_one_message_and_loses_nothing(

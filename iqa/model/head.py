@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from iqa.model.standardise import Standardise
+from iqa.model.dropout import Dropout
+from iqa.model.standardise import SettledScale, Standardise
 
 _START_SCALE = 0.1  # of the last layer's weights: predictions start close to the mean score
 
@@ -50,6 +51,7 @@ class QualityHead(nn.Module):
     Args:
         num_features: D, columns of the features.
         normalise: normalise each picture's features first.
+        standardise: before that, standardise each feature over pictures.
         feature_dim: columns of the embedding.
         hidden_dim: width of the MLP's hidden layer.
         dropout: share of the embedding and of the hidden layer dropped in training.
@@ -63,6 +65,7 @@ class QualityHead(nn.Module):
         num_features: int,
         *,
         normalise: bool = True,
+        standardise: bool = False,
         feature_dim: int = 512,
         hidden_dim: int = 512,
         dropout: float = 0.3,
@@ -71,16 +74,17 @@ class QualityHead(nn.Module):
         score_mean: float = 0.5,
     ) -> None:
         super().__init__()
-        first = [nn.LayerNorm(num_features)] if normalise else []
+        first: list[nn.Module] = [SettledScale(num_features)] if standardise else []
+        first += [nn.LayerNorm(num_features)] if normalise else []
         self.embedding = nn.Sequential(*first, nn.Linear(num_features, feature_dim), nn.GELU())
         self.projection = Projection(feature_dim, projection_dim) if projection_dim else None
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         last = nn.Linear(hidden_dim, 1)
         with torch.no_grad():
             last.weight.mul_(_START_SCALE)
             last.bias.fill_(score_mean)
         self.regressor = nn.Sequential(
-            nn.Linear(feature_dim + encoding_size, hidden_dim), nn.GELU(), nn.Dropout(dropout), last
+            nn.Linear(feature_dim + encoding_size, hidden_dim), nn.GELU(), Dropout(dropout), last
         )
 
     def embed(self, features: Tensor) -> Tensor:
@@ -98,10 +102,12 @@ class QualityHead(nn.Module):
     def score(self, embedding: Tensor, encoding: Tensor | None = None) -> Tensor:
         """Embedding [B, feature_dim] and the mixture's encoding [B, encoding_size] -> score, float32 [B].
 
-        Scores are near 0-1 as the training scores are, but not held there.
+        Scores are near 0-1 as the training scores are, but not held there. They are float32 from the embedding on:
+        bfloat16 knows only some hundred scores between 0 and 1, and their correlation suffers.
         """
-        inputs = self.dropout(embedding)
-        if encoding is not None:
-            inputs = torch.cat([inputs, encoding.to(inputs.dtype)], dim=1)
-        score: Tensor = self.regressor(inputs)
-        return score.squeeze(1).float()
+        with torch.autocast(embedding.device.type, enabled=False):
+            inputs = self.dropout(embedding.float())
+            if encoding is not None:
+                inputs = torch.cat([inputs, encoding], dim=1)
+            score: Tensor = self.regressor(inputs)
+            return score.squeeze(1)

@@ -17,6 +17,8 @@ from iqa.model.head import QualityHead
 from iqa.model.mixture import EmFit, GaussianMixture
 from iqa.model.reduction import Reduction
 
+_MANY = 2048  # features: with fewer, the casts cost what the multiplication saves
+
 
 @dataclass(frozen=True)
 class Prediction:
@@ -120,6 +122,7 @@ class QualityModel(nn.Module):
             QualityHead(
                 columns,
                 normalise=reduction is None,
+                standardise=model.standardise and not model.freeze_backbone,
                 feature_dim=model.feature_dim,
                 hidden_dim=model.hidden_dim,
                 dropout=model.dropout,
@@ -153,9 +156,9 @@ class QualityModel(nn.Module):
     def from_features(self, features: Tensor) -> Prediction:
         """Predict from what `features` returned [B, D].
 
-        Mixed precision pays while a backbone trains; the head alone is quick, and its scores are not rounded.
+        Mixed precision pays while a backbone trains, or where features are many; a head of few is quick by itself.
         """
-        mixed = self.training and not self.freeze_backbone
+        mixed = self.training and (not self.freeze_backbone or features.shape[1] >= _MANY)
         with torch.autocast(features.device.type, enabled=mixed and torch.is_autocast_enabled(features.device.type)):
             return self._judge(features if mixed else features.float())
 

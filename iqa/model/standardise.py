@@ -60,3 +60,31 @@ class Standardise(nn.Module):
         weight = (1 / self.batches).clamp(min=self.momentum)  # stays on the device
         self.mean.lerp_(mean, weight)
         self.variance.lerp_(variance, weight)
+
+
+class SettledScale(Standardise):
+    """Standardisation by what the first batches of a training showed, which then stays as it is.
+
+    A network's features differ in scale by orders of magnitude, and normalised together the largest would be heard
+    alone. Statistics that followed the batches for good would let their chance into every score.
+
+    Args:
+        dim: columns of the input.
+        settling: training batches that are looked at.
+    """
+
+    def __init__(self, dim: int, settling: int = 16) -> None:
+        super().__init__(dim)
+        self.settling = settling
+
+    def forward(self, values: Tensor) -> Tensor:
+        """[B, dim] -> float32 [B, dim]."""
+        values = values.float()
+        if self.training and len(values) > 1:
+            with torch.no_grad():
+                variance, mean = torch.var_mean(values, dim=0)
+                weight = (self.batches < self.settling) / (self.batches + 1)  # stays on the device
+                self.mean.lerp_(mean, weight)
+                self.variance.lerp_(variance, weight)
+                self.batches.add_(1)
+        return self.apply_running(values)

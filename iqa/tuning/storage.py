@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -58,14 +59,19 @@ def only_planned(storage: BaseStorage) -> BaseStorage:
     Optuna makes up a new trial when none waits, so two workers that both see one waiting would run two: a budget
     could not be met exactly.
     """
-    create = storage.create_new_trial
 
-    def create_planned(study_id: int, template_trial: Any = None) -> int:
-        if template_trial is None:
-            raise NothingPlanned
-        return create(study_id, template_trial=template_trial)
+    def with_template(create: Callable[..., Any]) -> Callable[..., Any]:
+        def create_planned(study_id: int, template_trial: Any = None) -> Any:
+            if template_trial is None:
+                raise NothingPlanned
+            return create(study_id, template_trial=template_trial)
 
-    storage.create_new_trial = create_planned  # type: ignore[method-assign]
+        return create_planned
+
+    # Optuna's cache in front of a database asks for the second.
+    for name in ("create_new_trial", "_create_new_trial"):
+        if hasattr(storage, name):
+            setattr(storage, name, with_template(getattr(storage, name)))
     return storage
 
 
@@ -106,14 +112,21 @@ def _open(url: str, heartbeat: int) -> BaseStorage:
     )
     if kind == "sqlite":
         event.listen(storage.engine, "connect", _hasten)
+        event.listen(storage.engine, "begin", _claim)
         storage.engine.dispose()
     return storage
 
 
 def _hasten(connection: Any, _record: Any) -> None:
     """A write-ahead log: a file that a crash leaves whole, and no wait for the disk at every figure."""
+    connection.isolation_level = None  # transactions begin where SQLAlchemy says so, not at the first change
     for pragma in ("journal_mode=WAL", "synchronous=NORMAL"):
         connection.execute(f"PRAGMA {pragma}")
+
+
+def _claim(connection: Any) -> None:
+    """Transactions one after the other: two processes that read before either writes would take the same trial."""
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 def _unusable(url: str, error: Exception) -> UserError:

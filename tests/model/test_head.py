@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from iqa.model.head import QualityHead
-from iqa.model.standardise import Standardise
+from iqa.model.standardise import SettledScale, Standardise
 
 
 def test_standardised_batches_have_mean_zero_and_variance_one():
@@ -38,6 +38,32 @@ def test_evaluation_and_single_pictures_use_the_running_statistics():
     alone = layer(values[:1])
     torch.testing.assert_close(alone, layer.eval()(values)[:1])
     assert all(torch.equal(value, before[key]) for key, value in layer.state_dict().items())
+
+
+def test_a_settled_scale_is_that_of_the_first_batches_and_stays():
+    layer, values = SettledScale(3, settling=4), torch.randn(400, 3) * torch.tensor([0.01, 1.0, 100.0]) + 5
+    for batch in values.split(100):
+        assert layer(batch).std(0).sub(1).abs().max() < 0.3, "right from the first batch on"
+    torch.testing.assert_close(layer.mean, values.mean(0), atol=1e-3, rtol=1e-4)
+    settled = layer(values)
+    for _ in range(5):
+        layer(values * 7 + 3)
+    assert torch.equal(layer.eval()(values), settled)
+
+
+def test_a_settled_scale_has_no_share_in_the_gradient_but_its_factor():
+    layer, values = SettledScale(2), torch.randn(50, 2, requires_grad=True)
+    layer(values).sum().backward()
+    torch.testing.assert_close(values.grad, layer.variance.rsqrt().expand(50, 2), rtol=1e-4, atol=0)
+
+
+def test_scores_are_computed_in_full_precision_whatever_the_embedding():
+    head = QualityHead(40).eval()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        embedding = head.embed(torch.randn(300, 40))
+        scores = head.score(embedding)
+    assert scores.dtype == torch.float32
+    torch.testing.assert_close(scores, head.score(embedding.float()))
 
 
 def test_an_untrained_head_starts_near_the_mean_score():

@@ -151,6 +151,21 @@ def test_losses_teach_the_mixture_and_nothing_before_it():
     assert mixture.means.grad.abs().sum() > 0
 
 
+@pytest.mark.parametrize("covariance", COVARIANCES)
+def test_gradients_of_the_losses_are_those_of_their_definition(covariance):
+    mixture = started(covariance, correlated_points())
+    z = torch.from_numpy(correlated_points()).float()
+    joint = mixture(z).joint
+    weights = torch.tensor([0.7, 1.9])
+    ours = torch.autograd.grad(torch.stack(mixture.losses(joint)) @ weights, list(mixture.parameters()))
+    joint = mixture(z).joint
+    unlikelihood = -torch.logsumexp(joint, dim=1).mean() / mixture.dim
+    shares = torch.softmax(joint, dim=1).mean(dim=0)
+    imbalance = (shares * (shares * len(shares)).log()).sum()
+    plain = torch.autograd.grad(torch.stack([unlikelihood, imbalance]) @ weights, list(mixture.parameters()))
+    torch.testing.assert_close(ours, plain, rtol=1e-4, atol=1e-6)
+
+
 def test_balance_is_zero_for_equal_shares_and_largest_for_one_component():
     mixture = GaussianMixture(2, 1)
     mixture.fit_em(np.array([[-3.0], [-3.1], [3.0], [3.1]]))

@@ -111,9 +111,9 @@ def test_another_process_at_work_is_noticed_and_a_dead_one_is_not(tmp_path: Path
     assert study.others_at_work()
 
 
-def test_workers_side_by_side_share_one_budget(tmp_path: Path) -> None:
-    """On a journal file, which is made for several writers."""
-    url = f"journal://{tmp_path}/journal.log"
+@pytest.mark.parametrize("url", ["journal://{}/journal.log", "sqlite:///{}/optuna.db"])
+def test_workers_side_by_side_share_one_budget(tmp_path: Path, url: str) -> None:
+    url = url.format(tmp_path)
     PlannedStudy(open_storage(url, 20), "s", IDENTITY).plan(12)
     context = multiprocessing.get_context("spawn")
     workers = [context.Process(target=_work, args=(url, 12)) for _ in range(3)]
