@@ -55,7 +55,7 @@ class Sizes:
 
 
 QUICK = Sizes((16, 8, 8), 8, 2, 3, 2)
-CPU = Sizes((1000, 250, 500), 50, 5, 8, 3)
+CPU = Sizes((1000, 250, 500), 50, 3, 5, 3)
 GPU = Sizes((2000, 500, 500), 100, 10, 10, 3)
 
 Contender = Callable[[ExperimentConfig], Outcome]

@@ -95,7 +95,7 @@ def create_16clusters_config() -> Config:
 def create_frozen_config() -> Config:
     config = create_base_config()
     config["experiment_name"] = "resnet18_frozen"
-    config["model"]["freeze_backbone"] = True
+    config["model"].update(freeze_backbone=True, pca_dim=256)
     config["training"]["learning_rate"] = 5e-3
     return config
 

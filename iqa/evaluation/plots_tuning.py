@@ -14,6 +14,7 @@ from iqa.evaluation.plots_style import GREY, PALETTE, RED, new_figure, styled
 
 _GOOD, _WORSE, _GUIDE = PALETTE[2], PALETTE[7], PALETTE[1]
 _COLUMNS = 2
+_NEAR = 1.3  # factor below which the labels of two rates overlap
 
 
 @styled
@@ -59,7 +60,7 @@ def _panel(axes: Axes, key: str, axis: Mapping[str, Any], guide: Mapping[str, An
         axes.xaxis.set_major_locator(FixedLocator(values))
         axes.xaxis.set_minor_locator(NullLocator())
         axes.xaxis.set_minor_formatter(NullFormatter())
-        axes.set_xticklabels([f"{value:g}" for value in values], rotation=45, ha="right")
+        axes.set_xticklabels(_told_apart(values), rotation=45, ha="right")
         if guide:
             axes.axvline(guide["guide"], color=_GUIDE, linestyle="--", label=f"guide: {guide['verdict']}")
     else:
@@ -84,6 +85,15 @@ def _panel(axes: Axes, key: str, axis: Mapping[str, Any], guide: Mapping[str, An
     axes.legend(loc="lower center", frameon=True, framealpha=0.85, edgecolor="none")
 
 
+def _told_apart(values: Sequence[float]) -> list[str]:
+    """Labels for values on a logarithmic axis, none for one too near to the last that has one."""
+    labels, last = [], 0.0
+    for value in values:
+        labels.append(f"{value:.3g}" if value > _NEAR * last else "")
+        last = value if labels[-1] else last
+    return labels
+
+
 def _leave_room(axes: Axes, evidence: Sequence[Mapping[str, Any]]) -> None:
     """Show the good values in full; one that trains badly must not flatten the rest."""
     known = np.array([srcc for part in evidence for srcc in part["srcc"] if srcc is not None])
@@ -99,7 +109,7 @@ def _epochs(axes: Axes, paying: Mapping[str, Any]) -> None:
     axes.plot(epochs, curve, color=PALETTE[0], label=f"best so far, mean of {paying['trials']} leading trials")
     axes.axhspan(curve[-1] - paying["noise"], curve[-1], color=GREY, alpha=0.15, linewidth=0, label="within chance")
     axes.axvline(paying["value"], color=RED, linestyle=":", label=f"epoch {paying['value']}")
-    axes.set_title("still rising" if paying["still_rising"] else "When more epochs stop paying")
+    axes.set_title("Still rising at the last epoch" if paying["still_rising"] else "When more epochs stop paying")
     axes.set_xlabel("epoch")
     axes.set_ylabel("validation SRCC")
-    axes.legend(loc="lower right")
+    axes.legend(loc="lower right", frameon=True, framealpha=0.85, edgecolor="none")

@@ -42,6 +42,8 @@ def draw_search(search: Search, folder: Path) -> list[Path]:
                 axes = function()
             except (RuntimeError, ValueError, ZeroDivisionError):
                 continue
+            if name == "intermediate_values":
+                axes.set(xlabel="epoch", ylabel=target)
             path = folder / f"study_{name}.png"
             save_drawn(axes, path, panels=len(keys) if name == "slice" else 1)
             paths.append(path)
