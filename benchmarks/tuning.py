@@ -6,7 +6,8 @@
 In one run, nothing pruned, pictures and features cached before anything is timed. By turns: a search of N trials in one
 process, with storage and MLflow as a user has them, and the same trainings in one process without either. Then a
 search of N trials by the command itself with several workers, from its first trial's start to its last one's end; and
-some of the same trainings as `train_gpu.py` commands, one after the other, evenly chosen.
+some of the same trainings as `train_gpu.py` commands, one after the other, evenly chosen. What storage and tracking
+take is told twice: what of a search is not spent in its trainings, and how much slower it is than they are alone.
 """
 
 from __future__ import annotations
@@ -18,9 +19,10 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, TypeVar
 
 import optuna
 
@@ -28,30 +30,62 @@ from iqa.cli import run_command
 from iqa.config import ExperimentConfig
 from iqa.config_file import load_config, override_config
 from iqa.errors import IqaError
+from iqa.records import EpochRecord
 from iqa.tracking import open_run
+from iqa.training.loop import Trainer
 from iqa.tuning.search import Search
 from iqa.tuning.space import apply
 from iqa.tuning.storage import open_storage
 from iqa.tuning.workbench import Workbench
 from pipelines.tune_optuna import Teller
 
+T = TypeVar("T")
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def search_seconds(config: ExperimentConfig, folder: Path, name: str) -> tuple[float, list[dict[str, Any]]]:
-    """Seconds of a study's search from its first trial to its last, and the values that it tried."""
+class Clocked:
+    """A workbench that knows how many seconds its trainings took."""
+
+    def __init__(self, bench: Workbench) -> None:
+        self._bench, self.seconds = bench, 0.0
+
+    @property
+    def training_pictures(self) -> int:
+        return self._bench.training_pictures
+
+    def trainer(self, config: ExperimentConfig, split: int | None = None) -> Trainer:
+        trainer = self._spend(lambda: self._bench.trainer(config, split))
+        epochs = trainer.epochs()
+
+        def clocked() -> Iterator[EpochRecord]:
+            while (record := self._spend(lambda: next(epochs, None))) is not None:
+                yield record
+
+        trainer.epochs = clocked  # type: ignore[method-assign]
+        return trainer
+
+    def _spend(self, work: Callable[[], T]) -> T:
+        began = time.perf_counter()
+        try:
+            return work()
+        finally:
+            self.seconds += time.perf_counter() - began
+
+
+def search_seconds(config: ExperimentConfig, folder: Path, name: str) -> tuple[float, float, list[dict[str, Any]]]:
+    """Seconds of a study's search from its first trial to its last, those of its trainings, and what it tried."""
     storage = open_storage(f"sqlite:///{folder}/{name}.db", 20)
-    bench, teller = Workbench(config), Teller(config)
+    bench, teller = Clocked(Workbench(config)), Teller(config)
     bench.trainer(config)
     search = Search(config, bench, teller, storage, name)
     with open_run(config, role="tune", name=name, directory=folder / name) as tracker:
         search.plan()
         teller.follow(tracker, search.planned, config.tuning.trials)
-        started = time.perf_counter()
+        bench.seconds, started = 0.0, time.perf_counter()
         search.work()
     seconds = time.perf_counter() - started  # what MLflow still had to be told included
     teller.close()
-    return seconds, [dict(trial.params) for trial in search.planned.trials()]
+    return seconds, bench.seconds, [dict(trial.params) for trial in search.planned.trials()]
 
 
 def bare_seconds(config: ExperimentConfig, tried: list[dict[str, Any]]) -> float:
@@ -135,10 +169,11 @@ def main(arguments: list[str]) -> None:
         folder = Path(scratch)
         os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder}/mlflow.db"
         Workbench(config).trainer(config)
-        alone, bare = [], []
+        alone, outside, bare = [], [], []
         for number in range(options.rounds):
-            seconds, tried = search_seconds(config, folder, f"round{number}")
+            seconds, inside, tried = search_seconds(config, folder, f"round{number}")
             alone.append(seconds / len(tried))
+            outside.append(100 * (1 - inside / seconds))
             bare.append(bare_seconds(config, tried) / len(tried))
         crew = crew_seconds(config, options.workers, folder) / options.trials
         step = max(1, len(tried) // options.separate)
@@ -153,8 +188,11 @@ def main(arguments: list[str]) -> None:
     ):
         print(f"  {what:22} {60 / seconds:8.1f} trials/min  {seconds:7.3f} s a trial  {command / seconds:5.1f} times")
     shares = [100 * (1 - without / whole) for whole, without in zip(alone, bare, strict=True)]
-    by_round = ", ".join(f"{share:.1f}" for share in shares)
-    print(f"  storage and tracking: {median(shares):.1f} % of the study's time ({by_round})")
+    print(f"  storage and tracking: not spent in trainings {_told(outside)}; slower than these alone {_told(shares)}")
+
+
+def _told(percent: list[float]) -> str:
+    return f"{median(percent):.1f} % ({', '.join(f'{each:.1f}' for each in percent)})"
 
 
 if __name__ == "__main__":
