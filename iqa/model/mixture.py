@@ -8,72 +8,22 @@ from __future__ import annotations
 
 import math
 import warnings
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture as SklearnMixture
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from iqa.errors import IqaError, UserError
+from iqa.model.mixture_losses import unlikelihood_and_imbalance
+from iqa.model.mixture_output import EmFit, MixtureHealth, MixtureOutput
 from iqa.model.standardise import Standardise
 
 _SMALLEST_WEIGHT = 1e-10  # EM may leave a component with no weight at all, which has no logarithm
 _SMALLEST_EXCESS = 1e-8  # of a variance over its floor, for the same reason
-_ENCODING_LIMIT = 5.0  # standard deviations; a picture unlike all others must not throw the head off scale
-
-
-@dataclass(frozen=True)
-class MixtureOutput:
-    """What the mixture says of B points in d dimensions, with K components; all float32."""
-
-    #: log P(component | point) [B, K].
-    log_responsibilities: Tensor
-    #: log p(point), in nats [B].
-    log_likelihood: Tensor
-    #: Sum over components of responsibility times whitened distance to the centre [B, d].
-    residual: Tensor
-    #: The log-likelihood standardised over the training pictures [B].
-    typicality: Tensor
-    #: log P(component, point) [B, K]; the one part that gradients go through, for `GaussianMixture.losses`.
-    joint: Tensor
-
-    @property
-    def encoding(self) -> Tensor:
-        """Responsibilities, residual and typicality side by side [B, K + d + 1]; the last two within +-5."""
-        distances = torch.cat([self.residual, self.typicality[:, None]], dim=1)
-        bounded = _ENCODING_LIMIT * torch.tanh(distances / _ENCODING_LIMIT)
-        return torch.cat([self.log_responsibilities.exp(), bounded], dim=1)
-
-
-@dataclass(frozen=True)
-class EmFit:
-    """How the EM start went: mean log-likelihood per point in nats, iterations of the best start."""
-
-    log_likelihood: float
-    iterations: int
-    converged: bool
-
-
-@dataclass(frozen=True)
-class MixtureHealth:
-    """Whether the components share the work."""
-
-    #: exp(entropy of the mean responsibilities): 1 when one component takes all, K when all take the same.
-    effective_clusters: float
-    #: Components whose mean responsibility is below `reseed_below` / K.
-    dead_components: int
-    #: Mean over pictures of their largest responsibility, 1/K to 1; near 1 the posteriors are saturated.
-    largest_responsibility: float
-    #: Mean log-likelihood of a picture, in nats.
-    log_likelihood: float
-
-    def to_dict(self) -> dict[str, float]:
-        return asdict(self)
 
 
 class GaussianMixture(nn.Module):
@@ -149,7 +99,7 @@ class GaussianMixture(nn.Module):
             divergence KL(mean responsibilities of the batch || equal shares) in nats, from 0 to log K. Both
             are 0 before the EM start.
         """
-        unlikelihood, imbalance = _Losses.apply(joint, self.fitted)
+        unlikelihood, imbalance = unlikelihood_and_imbalance(joint, self.fitted)
         return unlikelihood / self.dim, imbalance
 
     @torch.no_grad()
@@ -288,29 +238,3 @@ class GaussianMixture(nn.Module):
         factor = torch.linalg.cholesky(covariance)
         self.log_variance.copy_(self._excess_log(factor.diagonal().square()))
         self.lower.copy_(torch.tril(factor, diagonal=-1))
-
-
-class _Losses(torch.autograd.Function):
-    """Mean negative log-likelihood and imbalance of joint densities [B, K], with their gradients in closed form: step
-    by step autograd spent more on them than on the head.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, joint: Tensor, fitted: Tensor) -> tuple[Tensor, Tensor]:
-        responsibilities = torch.softmax(joint, dim=1)
-        shares = responsibilities.mean(dim=0)
-        ctx.save_for_backward(responsibilities, shares, fitted)
-        divergence = torch.xlogy(shares, shares).sum() + math.log(joint.shape[1])
-        return -torch.logsumexp(joint, dim=1).mean() * fitted, divergence.clamp_(min=0) * fitted
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, by_unlikelihood: Tensor, by_imbalance: Tensor) -> tuple[Tensor, None]:
-        """With responsibilities r and their means s: d/d joint_ik is -r_ik / B for the first, and
-        r_ik (log s_k - sum_j r_ij log s_j) / B for the second.
-        """
-        responsibilities, shares, fitted = ctx.saved_tensors
-        log_shares = shares.clamp(min=torch.finfo(shares.dtype).tiny).log()
-        lopsided = log_shares - torch.mv(responsibilities, log_shares)[:, None]
-        slope = (by_imbalance * lopsided - by_unlikelihood) * (fitted / len(responsibilities))
-        return responsibilities * slope, None

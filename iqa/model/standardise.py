@@ -57,9 +57,13 @@ class Standardise(nn.Module):
     @torch.no_grad()
     def _remember(self, mean: Tensor, variance: Tensor) -> None:
         self.batches.add_(1)
-        weight = (1 / self.batches).clamp(min=self.momentum)  # stays on the device
+        weight = self._weight()
         self.mean.lerp_(mean, weight)
         self.variance.lerp_(variance, weight)
+
+    def _weight(self) -> Tensor:
+        """Of the last batch in the running statistics; stays on the device."""
+        return (1 / self.batches).clamp(min=self.momentum)
 
 
 class SettledScale(Standardise):
@@ -81,10 +85,10 @@ class SettledScale(Standardise):
         """[B, dim] -> float32 [B, dim]."""
         values = values.float()
         if self.training and len(values) > 1:
-            with torch.no_grad():
-                variance, mean = torch.var_mean(values, dim=0)
-                weight = (self.batches < self.settling) / (self.batches + 1)  # stays on the device
-                self.mean.lerp_(mean, weight)
-                self.variance.lerp_(variance, weight)
-                self.batches.add_(1)
+            variance, mean = torch.var_mean(values.detach(), dim=0)
+            self._remember(mean, variance)
         return self.apply_running(values)
+
+    def _weight(self) -> Tensor:
+        """A plain average while it settles, then nothing."""
+        return (self.batches <= self.settling) / self.batches
