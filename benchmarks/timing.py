@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import os
 import platform
 import time
 from collections.abc import Callable, Mapping
@@ -13,6 +12,8 @@ from typing import Any
 
 import numpy as np
 import torch
+
+from iqa.processes import cores
 
 #: Resamples behind an interval.
 RESAMPLES = 2000
@@ -124,7 +125,7 @@ def machine(device: torch.device) -> dict[str, Any]:
     versions = {name: _version(name) for name in PACKAGES}
     return {
         "processor": _processor(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": cores(),
         "gpu": torch.cuda.get_device_name(device) if device.type == "cuda" else None,
         "system": platform.platform(),
         "python": platform.python_version(),

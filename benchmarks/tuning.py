@@ -30,6 +30,7 @@ from iqa.cli import run_command
 from iqa.config import ExperimentConfig
 from iqa.config_file import load_config, override_config
 from iqa.errors import IqaError
+from iqa.processes import cores
 from iqa.records import EpochRecord
 from iqa.tracking import open_run
 from iqa.training.loop import Trainer
@@ -159,7 +160,7 @@ def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0], allow_abbrev=False)
     parser.add_argument("--config", default="configs/quick_test.json")
     parser.add_argument("--trials", type=int, default=20)
-    parser.add_argument("--workers", type=int, default=os.cpu_count())
+    parser.add_argument("--workers", type=int, default=cores())
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--separate", type=int, default=4)
     options, overrides = parser.parse_known_args(arguments)

@@ -1,9 +1,14 @@
-"""Telling this process from all others, here and on other machines, and whether one still lives."""
+"""Processes: what of the processor this one may use, how to tell it from all others, and whether one still lives."""
 
 from __future__ import annotations
 
 import os
 import socket
+
+
+def cores() -> int:
+    """Processor cores that this process may use, which in a container are fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def this_process() -> str:

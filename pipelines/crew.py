@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 
 from iqa.errors import UserError
+from iqa.processes import cores
 
 ROOT = Path(__file__).resolve().parent.parent
 #: Seconds that a helper is given to end by itself, its last trial done or planned again.
@@ -18,8 +19,7 @@ PATIENCE = 60
 
 def share_processor(workers: int) -> None:
     """Leave each of `workers` processes its part of the processor; to be called before torch is imported."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    os.environ["OMP_NUM_THREADS"] = str(max(1, cores // workers))
+    os.environ["OMP_NUM_THREADS"] = str(max(1, cores() // workers))
 
 
 class Crew:

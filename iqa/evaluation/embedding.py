@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.decomposition import PCA
 
 from iqa.errors import UserError
+from iqa.processes import cores
 
 #: Below this there are no neighbourhoods for t-SNE to keep.
 MIN_POINTS = 5
@@ -73,7 +72,7 @@ def tsne(
     used = float(min(perplexity, (len(rows) - 1) / 3))
     reduced, _ = pca(values[rows], max(2, min(TSNE_DIMENSIONS, *values[rows].shape)), seed=seed)
     # Threads that wait for each other cost more than they save on few points: 2 s alone, 8 s in two at 500.
-    threads = 1 if len(rows) < THREADED_FROM else _cores()
+    threads = 1 if len(rows) < THREADED_FROM else cores()
     model = TSNE(perplexity=used, n_jobs=threads, random_state=seed, initialization=_start(reduced, seed))
     return np.array(model.fit(reduced)), rows, used
 
@@ -92,8 +91,3 @@ def _matrix(features: ArrayLike) -> NDArray[np.float64]:
     if not np.isfinite(values).all():
         raise UserError("features that are not finite cannot be laid out", got="NaN or infinity")
     return values
-
-
-def _cores() -> int:
-    """Cores this process may use, which in a container are fewer than the machine has."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
