@@ -79,10 +79,9 @@ class Bare:
 
         def loss(prediction: Prediction) -> Tensor:
             total = quality_loss(prediction.score, self.scores, weights)
-            if model.mixture is None or prediction.joint is None:
+            if prediction.unlikelihood is None or prediction.imbalance is None:
                 return total
-            unlikelihood, imbalance = model.mixture.losses(prediction.joint)
-            return total + weights.cluster_loss * unlikelihood + weights.balance_loss * imbalance
+            return total + weights.cluster_loss * prediction.unlikelihood + weights.balance_loss * prediction.imbalance
 
         groups = model.parameter_groups(self.training.learning_rate, self.training.weight_decay)
         return self._step(lambda: model(self.images), loss, groups, way)

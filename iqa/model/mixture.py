@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from iqa.errors import IqaError, UserError
-from iqa.model.mixture_losses import unlikelihood_and_imbalance
+from iqa.model.mixture_gradients import diagonal_densities, posteriors
 from iqa.model.mixture_output import EmFit, MixtureHealth, MixtureOutput
 from iqa.model.standardise import Standardise
 
@@ -79,28 +79,19 @@ class GaussianMixture(nn.Module):
         """
         with torch.autocast(z.device.type, enabled=False):
             whitened, joint = self._whiten_and_join(z.detach().float())
+            said = posteriors(joint, self.fitted)
             with torch.no_grad():
-                log_responsibilities = torch.log_softmax(joint, dim=1)
-                log_likelihood = torch.logsumexp(joint, dim=1)
-                residual = torch.einsum("bk,bkd->bd", log_responsibilities.exp(), whitened)
-                typicality = self._typicality(log_likelihood)
-            return MixtureOutput(log_responsibilities, log_likelihood, residual, typicality, joint)
+                residual = torch.bmm(said.responsibilities[:, None, :], whitened).squeeze(1)
+                typicality = self._typicality(said.log_likelihood)
+            unlikelihood = said.unlikelihood / self.dim
+            return MixtureOutput(
+                said.responsibilities, said.log_likelihood, residual, typicality, unlikelihood, said.imbalance
+            )
 
     def log_prob(self, z: Tensor) -> Tensor:
-        """log weight_k + log N(z | component k), float32 [B, K], for z [B, d]."""
+        """log weight_k + log N(z | component k), float32 [B, K], for z [B, d]; no gradient goes back to z."""
         with torch.autocast(z.device.type, enabled=False):
-            return self._whiten_and_join(z.float())[1]
-
-    def losses(self, joint: Tensor) -> tuple[Tensor, Tensor]:
-        """What trains the mixture itself, from `MixtureOutput.joint` [B, K].
-
-        Returns:
-            Mean negative log-likelihood per dimension in nats (a density: it may be negative), and the
-            divergence KL(mean responsibilities of the batch || equal shares) in nats, from 0 to log K. Both
-            are 0 before the EM start.
-        """
-        unlikelihood, imbalance = unlikelihood_and_imbalance(joint, self.fitted)
-        return unlikelihood / self.dim, imbalance
+            return self._whiten_and_join(z.detach().float())[1]
 
     @torch.no_grad()
     def fit_em(
@@ -186,24 +177,19 @@ class GaussianMixture(nn.Module):
             living[component] = True
         return len(moved)
 
-    def _variance(self) -> Tensor:
-        return self.min_variance + self.log_variance.exp()
-
     def _excess_log(self, variance: Tensor) -> Tensor:
         return (variance - self.min_variance).clamp(min=_SMALLEST_EXCESS).log()
 
     def _whiten_and_join(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """Distances to every centre in units of its spread [B, K, d], and log P(component, point) [B, K]."""
-        variance = self._variance()
-        offsets = z[:, None, :] - self.means
         if self.lower is None:
-            whitened = offsets * variance.rsqrt()
-        else:
-            factor = torch.tril(self.lower, diagonal=-1) + torch.diag(variance.sqrt())
-            columns = torch.linalg.solve_triangular(factor, offsets.reshape(-1, self.dim).T, upper=False)
-            whitened = columns.T.reshape(offsets.shape)
-        # For each component [K], or one for all.
-        constant = variance.log().sum(dim=-1) + self.dim * math.log(2 * math.pi)
+            return diagonal_densities(z, self.weight_logits, self.means, self.log_variance, self.min_variance)
+        variance = self.min_variance + self.log_variance.exp()
+        factor = torch.tril(self.lower, diagonal=-1) + torch.diag(variance.sqrt())
+        offsets = z[:, None, :] - self.means
+        columns = torch.linalg.solve_triangular(factor, offsets.reshape(-1, self.dim).T, upper=False)
+        whitened = columns.T.reshape(offsets.shape)
+        constant = variance.log().sum() + self.dim * math.log(2 * math.pi)
         joint = F.log_softmax(self.weight_logits, dim=0) - 0.5 * (whitened.square().sum(dim=2) + constant)
         return whitened, joint
 

@@ -14,23 +14,26 @@ _ENCODING_LIMIT = 5.0  # standard deviations; a picture unlike all others must n
 class MixtureOutput:
     """What the mixture says of B points in d dimensions, with K components; all float32."""
 
-    #: log P(component | point) [B, K].
-    log_responsibilities: Tensor
+    #: P(component | point) [B, K].
+    responsibilities: Tensor
     #: log p(point), in nats [B].
     log_likelihood: Tensor
     #: Sum over components of responsibility times whitened distance to the centre [B, d].
     residual: Tensor
     #: The log-likelihood standardised over the training pictures [B].
     typicality: Tensor
-    #: log P(component, point) [B, K]; the one part that gradients go through, for `GaussianMixture.losses`.
-    joint: Tensor
+    #: Mean negative log-likelihood per dimension in nats (a density: it may be negative). This and the next train
+    #: the mixture itself: gradients go through them alone, and both are 0 before the EM start.
+    unlikelihood: Tensor
+    #: KL(mean responsibilities of the batch || equal shares) in nats, from 0 to log K.
+    imbalance: Tensor
 
     @property
     def encoding(self) -> Tensor:
         """Responsibilities, residual and typicality side by side [B, K + d + 1]; the last two within +-5."""
         distances = torch.cat([self.residual, self.typicality[:, None]], dim=1)
         bounded = _ENCODING_LIMIT * torch.tanh(distances / _ENCODING_LIMIT)
-        return torch.cat([self.log_responsibilities.exp(), bounded], dim=1)
+        return torch.cat([self.responsibilities, bounded], dim=1)
 
 
 @dataclass(frozen=True)

@@ -32,12 +32,13 @@ class Prediction:
     embedding: Tensor
     #: The point that the mixture sees, float32 [B, d]; None without a mixture, as all below.
     z: Tensor | None = None
-    #: log P(cluster | picture) [B, K].
-    log_responsibilities: Tensor | None = None
+    #: P(cluster | picture) [B, K].
+    responsibilities: Tensor | None = None
     #: How usual the picture is among the training pictures, in nats [B].
     log_likelihood: Tensor | None = None
-    #: log P(cluster, picture) [B, K], through which the mixture learns.
-    joint: Tensor | None = None
+    #: What trains the mixture, two scalars in nats: see `MixtureOutput`.
+    unlikelihood: Tensor | None = None
+    imbalance: Tensor | None = None
 
 
 class QualityModel(nn.Module):
@@ -169,10 +170,10 @@ class QualityModel(nn.Module):
             scores = self._by_head(features, embedding, None)
             return Prediction(scores.mean(0), scores, embedding)
         output = self.mixture(z)
-        with torch.no_grad():  # likelihood alone teaches the mixture (`GaussianMixture.losses`)
-            encoding = torch.where(self.mixture.fitted, output.encoding, torch.zeros_like(output.encoding))
+        with torch.no_grad():  # the mixture's own losses alone teach it
+            encoding = output.encoding * self.mixture.fitted
         scores = self._by_head(features, embedding, encoding)
-        said = output.log_responsibilities, output.log_likelihood, output.joint
+        said = output.responsibilities, output.log_likelihood, output.unlikelihood, output.imbalance
         return Prediction(scores.mean(0), scores, embedding, z, *said)
 
     def _by_head(self, features: Tensor, embedding: Tensor, encoding: Tensor | None) -> Tensor:

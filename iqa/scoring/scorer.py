@@ -187,8 +187,8 @@ class Scorer:
             ) from error
         unknown = torch.full_like(said.score, torch.nan)
         figures = [said.score, unknown if said.log_likelihood is None else said.log_likelihood]
-        if said.log_responsibilities is not None:
-            figures += said.log_responsibilities.exp().unbind(1)
+        if said.responsibilities is not None:
+            figures += said.responsibilities.unbind(1)
         return np.asarray(torch.stack(figures, 1).float().cpu().numpy())
 
     def _table(self, means: np.ndarray, faults: Sequence[str | None], on_error: str) -> pd.DataFrame:
@@ -227,7 +227,7 @@ def _join(parts: Sequence[Prediction], pool: Callable[[Tensor], Tensor]) -> Pred
     def gather(tensors: Sequence[Tensor]) -> np.ndarray:
         return pool(torch.cat(list(tensors)).float()).cpu().numpy()
 
-    shares = [part.log_responsibilities.exp() for part in parts if part.log_responsibilities is not None]
+    shares = [part.responsibilities for part in parts if part.responsibilities is not None]
     likelihoods = [part.log_likelihood for part in parts if part.log_likelihood is not None]
     return Predictions(
         score=gather([part.score for part in parts]),

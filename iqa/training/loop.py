@@ -170,12 +170,10 @@ class Trainer:
         inputs, scores = batch
         with autocast(self.device, self.precision):
             prediction = self.feed.predict(self.model, inputs)
-        losses = [quality_loss(said, scores, self.settings.loss) for said in prediction.by_head]
-        loss = torch.stack(losses).mean()
-        if self.model.mixture is not None and prediction.joint is not None:
-            unlikelihood, imbalance = self.model.mixture.losses(prediction.joint)
+        loss = quality_loss(prediction.by_head, scores, self.settings.loss)
+        if prediction.unlikelihood is not None and prediction.imbalance is not None:
             weights = self.settings.loss
-            loss = loss + weights.cluster_loss * unlikelihood + weights.balance_loss * imbalance
+            loss = loss + weights.cluster_loss * prediction.unlikelihood + weights.balance_loss * prediction.imbalance
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         if self.settings.clip_gradient:

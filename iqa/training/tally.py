@@ -35,10 +35,10 @@ class Tally:
         self._scores[0, self.count : self.count + size] = predicted.score
         self._scores[1, self.count : self.count + size] = true
         self.count += size
-        if predicted.z is None or predicted.log_responsibilities is None or predicted.log_likelihood is None:
+        responsibilities = predicted.responsibilities
+        if predicted.z is None or responsibilities is None or predicted.log_likelihood is None:
             return
         self._points.append(predicted.z)
-        responsibilities = predicted.log_responsibilities.exp()
         total = responsibilities.sum(0)
         self.responsibilities = total if self.responsibilities is None else self.responsibilities + total
         self.largest += responsibilities.amax(1).sum()

@@ -43,14 +43,14 @@ def test_a_prediction_has_the_promised_shapes(covariance):
     assert prediction.score.shape == (12,)
     assert prediction.embedding.shape == (12, 24)
     assert prediction.z.shape == (12, 4)
-    assert prediction.log_responsibilities.shape == (12, CLUSTERS)
+    assert prediction.responsibilities.shape == (12, CLUSTERS)
     assert prediction.log_likelihood.shape == (12,)
 
 
 def test_without_clusters_there_is_no_mixture_and_no_projection():
     model = build(n_clusters=0)
     prediction = model(pictures())
-    assert prediction.z is prediction.log_responsibilities is prediction.log_likelihood is None
+    assert prediction.z is prediction.responsibilities is prediction.log_likelihood is None
     assert not [name for name in model.state_dict() if "mixture" in name or "projection" in name]
     with pytest.raises(UserError, match="no mixture"):
         model.start_mixture(prediction.embedding, config().mixture)
@@ -109,7 +109,8 @@ def test_the_score_reads_the_mixture_but_does_not_bend_it():
 
 def test_likelihood_and_balance_teach_the_mixture_alone():
     model = started()
-    sum(model.mixture.losses(model(pictures()).joint)).backward()
+    prediction = model(pictures())
+    (prediction.unlikelihood + prediction.imbalance).backward()
     taught = {name.split(".")[0] for name, p in model.named_parameters() if p.grad is not None and p.grad.any()}
     assert taught == {"mixture"}
 
@@ -118,7 +119,7 @@ def test_likelihood_and_balance_teach_the_mixture_alone():
 def test_every_parameter_takes_part_in_every_step(fitted):
     model = (started() if fitted else build()).train()
     prediction = model(pictures())
-    (prediction.score.square().mean() + sum(model.mixture.losses(prediction.joint))).backward()
+    (prediction.score.square().mean() + prediction.unlikelihood + prediction.imbalance).backward()
     assert not [name for name, parameter in model.named_parameters() if parameter.grad is None]
     assert all(parameter.grad.isfinite().all() for parameter in model.parameters())
 

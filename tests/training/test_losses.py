@@ -28,6 +28,22 @@ def test_correlation_loss_ignores_scale_and_shift(scale: float, shift: float) ->
     assert correlation_loss(-true * scale + shift, true).item() == pytest.approx(2, abs=1e-3)
 
 
+def test_gradient_of_the_correlation_loss_is_that_of_pearsons_formula() -> None:
+    true, predicted = torch.rand(30), torch.rand(2, 30, requires_grad=True)
+    loss = correlation_loss(predicted, true)
+    each = [1 - torch.corrcoef(torch.stack([head, true]))[0, 1] for head in predicted]
+    plain = torch.stack(each).mean()
+    torch.testing.assert_close(loss, plain, atol=1e-5, rtol=1e-4)
+    ours, expected = (torch.autograd.grad(value, predicted)[0] for value in (loss, plain))
+    torch.testing.assert_close(ours, expected, atol=1e-5, rtol=1e-3)
+
+
+def test_heads_are_judged_one_by_one() -> None:
+    true, heads = torch.rand(16), torch.rand(3, 16)
+    apart = torch.stack([quality_loss(head, true, LossConfig()) for head in heads]).mean()
+    torch.testing.assert_close(quality_loss(heads, true, LossConfig()), apart)
+
+
 def test_scores_that_are_all_alike_give_a_finite_gradient() -> None:
     predicted = torch.full((8,), 0.5, requires_grad=True)
     loss = correlation_loss(predicted, torch.linspace(0, 1, 8))
