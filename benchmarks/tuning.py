@@ -3,11 +3,13 @@
     python benchmarks/tuning.py [--config C] [--trials 20] [--workers 2] [--rounds 3] [--separate 4]
         [--section.key value ...]
 
-In one run, nothing pruned, pictures and features cached before anything is timed. By turns: a search of N trials in one
-process, with storage and MLflow as a user has them, and the same trainings in one process without either. Then a
-search of N trials by the command itself with several workers, from its first trial's start to its last one's end; and
-some of the same trainings as `train_gpu.py` commands, one after the other, evenly chosen. What storage and tracking
-take is told twice: what of a search is not spent in its trainings, and how much slower it is than they are alone.
+In one run, pictures and features cached before anything is timed. First the search of a study as a user runs it, with
+several workers and its pruning, by the command itself, from its first trial's start to its last one's end; then the
+same with nothing pruned. Then, by turns, a search in one process, with storage and MLflow as a user has them, nothing
+pruned, and the same trainings in one process without either. At last some of the trainings of the study as it is run
+as `train_gpu.py` commands, one after the other, evenly chosen: a command knows nothing to be pruned by. What storage
+and tracking take is told twice: what of a search is not spent in its trainings, and how much slower it is than they are
+alone.
 """
 
 from __future__ import annotations
@@ -100,13 +102,15 @@ def bare_seconds(config: ExperimentConfig, tried: list[dict[str, Any]]) -> float
     return time.perf_counter() - started
 
 
-def crew_seconds(config: ExperimentConfig, workers: int, folder: Path) -> float:
-    """Seconds of a search by `workers` processes, from the first trial's start to the last one's end."""
-    path, url = folder / "crew.json", f"sqlite:///{folder}/crew.db"
+def crew_seconds(
+    config: ExperimentConfig, workers: int, folder: Path, name: str
+) -> tuple[float, list[optuna.trial.FrozenTrial]]:
+    """Seconds of a search by `workers` processes, from first trial to last, and its trials."""
+    path, url = folder / f"{name}.json", f"sqlite:///{folder}/{name}.db"
     path.write_text(json.dumps(config.to_dict()))
-    arguments = ["--config", str(path), "--storage", url, "--study", "crew", "--workers", str(workers)]
+    arguments = ["--config", str(path), "--storage", url, "--study", name, "--workers", str(workers)]
     process = subprocess.Popen(
-        [sys.executable, "-m", "pipelines.tune_optuna", *arguments, "--output", str(folder / "crew")],
+        [sys.executable, "-m", "pipelines.tune_optuna", *arguments, "--output", str(folder / name)],
         cwd=folder,
         env=surroundings(folder),
         stdout=subprocess.DEVNULL,
@@ -115,22 +119,22 @@ def crew_seconds(config: ExperimentConfig, workers: int, folder: Path) -> float:
     try:
         while process.poll() is None:
             time.sleep(1)
-            trials = finished(url)
+            trials = finished(url, name)
             if len(trials) >= config.tuning.trials:
                 starts, ends = (
                     [getattr(trial, f"datetime_{end}") for trial in trials] for end in ("start", "complete")
                 )
-                return float((max(ends) - min(starts)).total_seconds())
+                return float((max(ends) - min(starts)).total_seconds()), trials
     finally:
         process.terminate()
         process.wait()
     raise IqaError("the study's command ended before its search was done")
 
 
-def finished(url: str) -> list[optuna.trial.FrozenTrial]:
-    """The finished trials of the study at `url`, as far as there is one yet."""
+def finished(url: str, name: str) -> list[optuna.trial.FrozenTrial]:
+    """The finished trials of the study `name` at `url`, as far as there is one yet."""
     try:
-        study = optuna.load_study(study_name="crew", storage=open_storage(url, 20))
+        study = optuna.load_study(study_name=name, storage=open_storage(url, 20))
     except KeyError:
         return []
     return [trial for trial in study.get_trials(deepcopy=False) if trial.state.is_finished()]
@@ -165,30 +169,37 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--separate", type=int, default=4)
     options, overrides = parser.parse_known_args(arguments)
     config = load_config(options.config, overrides)
-    config = override_config(config, ["--tuning.trials", str(options.trials), "--tuning.prune", "false"])
+    config = override_config(config, ["--tuning.trials", str(options.trials)])
+    whole = override_config(config, ["--tuning.prune", "false"])
+    crew, workers = dict[str, float](), f"{options.workers} workers"
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder}/mlflow.db"
         Workbench(config).trainer(config)
+        crew["pruned"], trials = crew_seconds(config, options.workers, folder, "pruned")
+        crew["whole"], _ = crew_seconds(whole, options.workers, folder, "whole")
         alone, outside, bare = [], [], []
         for number in range(options.rounds):
-            seconds, inside, tried = search_seconds(config, folder, f"round{number}")
+            seconds, inside, tried = search_seconds(whole, folder, f"round{number}")
             alone.append(seconds / len(tried))
             outside.append(100 * (1 - inside / seconds))
-            bare.append(bare_seconds(config, tried) / len(tried))
-        crew = crew_seconds(config, options.workers, folder) / options.trials
-        step = max(1, len(tried) // options.separate)
-        separate = [command_seconds(config, values, folder) for values in tried[::step][: options.separate]]
+            bare.append(bare_seconds(whole, tried) / len(tried))
+        chosen = trials[:: max(1, len(trials) // options.separate)][: options.separate]
+        separate = [command_seconds(config, trial.params, folder) for trial in chosen]
     command = median(separate)
+    pruned = sum(trial.state is optuna.trial.TrialState.PRUNED for trial in trials)
+    epochs = sum(len(trial.intermediate_values) for trial in trials) / len(trials)
     print(f"\n{config.experiment_name}: {options.trials} trials of {config.training.epochs} epochs")
+    print(f"  as a study runs them {pruned} were pruned; {epochs:.1f} epochs on average")
     for what, seconds in (
-        ("study, one process", median(alone)),
-        (f"study, {options.workers} workers", crew),
+        (f"study as it is run, {workers}", crew["pruned"] / options.trials),
+        (f"nothing pruned, {workers}", crew["whole"] / options.trials),
+        ("nothing pruned, one process", median(alone)),
         ("bare trainings", median(bare)),
         (f"commands ({len(separate)} timed)", command),
     ):
-        print(f"  {what:22} {60 / seconds:8.1f} trials/min  {seconds:7.3f} s a trial  {command / seconds:5.1f} times")
-    shares = [100 * (1 - without / whole) for whole, without in zip(alone, bare, strict=True)]
+        print(f"  {what:30} {60 / seconds:8.1f} trials/min  {seconds:7.3f} s a trial  {command / seconds:5.1f} times")
+    shares = [100 * (1 - without / within) for within, without in zip(alone, bare, strict=True)]
     print(f"  storage and tracking: not spent in trainings {_told(outside)}; slower than these alone {_told(shares)}")
 
 

@@ -93,9 +93,7 @@ class _Posteriors(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(
-        ctx: Any, _: Tensor, __: Tensor, by_unlikelihood: Tensor, by_imbalance: Tensor
-    ) -> tuple[Tensor, None]:
+    def backward(ctx: Any, _: Tensor, __: Tensor, by_unlikelihood: Tensor, by_imbalance: Tensor) -> tuple[Tensor, None]:
         """With responsibilities r and their means s: d/d joint_ik is -r_ik / B for the first loss, and
         r_ik (log s_k - sum_j r_ij log s_j) / B for the second.
         """

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from iqa.data.views import ViewPolicy
+from iqa.processes import cores
 from iqa.scoring.picture import Picture, cut_squares, describe
 
 #: Threads that decode where nothing is said: each holds a whole decoded picture.
@@ -32,7 +32,7 @@ def decode_ahead(pictures: Iterable[Picture], views: ViewPolicy, workers: int | 
     At most `workers` whole pictures and the squares of `workers + ahead` are in memory; `pictures` is read as it
     is needed. Whatever goes wrong while a file is read is that file's fault and becomes its `Seen.fault`.
     """
-    workers = workers or min(MOST_WORKERS, os.cpu_count() or 1)
+    workers = workers or min(MOST_WORKERS, cores())
     waiting: deque[Future[Seen]] = deque()
     threads = ThreadPoolExecutor(workers, thread_name_prefix="decode")
     try:

@@ -219,9 +219,7 @@ def test_a_dead_component_is_moved_to_where_it_is_needed(covariance):
     assert mixture.reseed(z) == 1
     after = mixture(z)
     assert (
-        mixture.health(
-            after.responsibilities.mean(0), torch.tensor(0.5), after.log_likelihood.mean()
-        ).dead_components
+        mixture.health(after.responsibilities.mean(0), torch.tensor(0.5), after.log_likelihood.mean()).dead_components
         == 0
     )
     assert after.log_likelihood.mean() > before
