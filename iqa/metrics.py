@@ -145,16 +145,21 @@ def bootstrap(
             "bootstrap needs a confidence between 0 and 1 and at least one sample",
             got=f"confidence={confidence}, samples={samples}",
         )
-    members = _members(len(x), groups)
-    if len(members) < MIN_GROUPS:
-        return dict.fromkeys(METRICS, (float("nan"), float("nan")))
     whole = fit_logistic(x, y)
     drawn = []
-    for rows in _resamples(members, samples, seed):
+    for rows in resampled_rows(len(x), groups, samples, seed):
         some_x, some_y = x[rows], y[rows]
         drawn.append(_scores(some_x, some_y, fit_logistic(some_x, some_y, whole)(some_x)))
     tail = (1 - confidence) / 2
     return {name: _interval([draw[name] for draw in drawn], tail) for name in METRICS}
+
+
+def resampled_rows(n: int, groups: ArrayLike | None, samples: int, seed: int) -> Iterator[NDArray[np.intp]]:
+    """The rows of each resample of n pictures, whole groups [n] at a time; none with fewer than MIN_GROUPS groups."""
+    members = _members(n, groups)
+    random = np.random.default_rng(seed)
+    for _ in range(samples if len(members) >= MIN_GROUPS else 0):
+        yield np.concatenate([members[group] for group in random.integers(len(members), size=len(members))])
 
 
 def _pair(predicted: ArrayLike, true: ArrayLike) -> tuple[Vector, Vector]:
@@ -261,12 +266,6 @@ def _members(n: int, groups: ArrayLike | None) -> list[NDArray[np.intp]]:
         raise UserError("one group per picture is needed", got=f"shape {labels.shape}", expected=f"({n},)")
     _, codes, counts = np.unique(labels.astype(str), return_inverse=True, return_counts=True)
     return np.split(np.argsort(codes, kind="stable"), np.cumsum(counts)[:-1])
-
-
-def _resamples(members: list[NDArray[np.intp]], samples: int, seed: int) -> Iterator[NDArray[np.intp]]:
-    random = np.random.default_rng(seed)
-    for _ in range(samples):
-        yield np.concatenate([members[group] for group in random.integers(len(members), size=len(members))])
 
 
 def _interval(values: list[float], tail: float) -> tuple[float, float]:

@@ -76,7 +76,7 @@ def test_imports_point_one_way(path: Path) -> None:
             assert floor(parts[1]) <= floor(own)
 
 
-@pytest.mark.parametrize("script", ["train_gpu", "test_with_viz", "config_experiments", "score_images", "tune_optuna"])
+@pytest.mark.parametrize("script", sorted(path.stem for path in (ROOT / "pipelines").glob("[a-z]*_*.py")))
 def test_help_waits_for_nothing_heavy(script: str, run) -> None:
     code = (
         f"import sys; sys.argv = ['{script}', '--help']\n"

@@ -32,14 +32,14 @@ SYSTEM_METRICS_SECONDS = 5
 def open_run(
     config: ExperimentConfig,
     *,
-    role: Literal["train", "evaluate", "score", "tune"],
+    role: Literal["train", "evaluate", "score", "tune", "compare"],
     name: str,
     parent: str | None = None,
     run_id: str | None = None,
     directory: Path | None = None,
     tags: dict[str, Any] | None = None,
 ) -> Iterator[Tracker]:
-    """Open the run of a training, an evaluation, a scoring or a study; it ends as its block does.
+    """Open the run of a training, an evaluation, a scoring, a study or a comparison; it ends as its block does.
 
     The end is FINISHED, FAILED or KILLED.
 

@@ -1,0 +1,197 @@
+"""Tested experiments side by side: what each reached, and which differences are more than chance.
+
+The candidate for 'best' is named by validation; the test pictures, which are the same for all, only tell how far the
+others are from it. All are resampled together (Efron and Tibshirani, 1993, chapter 13), so that what makes a picture
+hard for every model cancels out; intervals are widened for the number of comparisons (Bonferroni).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from iqa import metrics
+from iqa.errors import UserError
+from iqa.evaluation.report import CONFIDENCE, RESULTS, TABLE
+from iqa.files import read_json
+from iqa.training.checkpoints import ExperimentFolder, load_checkpoint
+
+#: More than an interval of one model takes: the bounds of a widened one lie further out.
+SAMPLES = 2000
+MEASURES = ("srcc", "plcc", "krcc", "rmse")
+
+
+@dataclass(frozen=True)
+class Contender:
+    """One experiment that was trained and tested.
+
+    Attributes:
+        facts: what is told of it beside its figures, as plain values.
+        results: what test_results.json holds.
+        table: the test pictures with at least `image`, `content`, `score` and `predicted`.
+    """
+
+    facts: dict[str, Any]
+    results: dict[str, Any]
+    table: pd.DataFrame
+
+    @property
+    def name(self) -> str:
+        return str(self.facts["name"])
+
+
+def read_contender(folder: ExperimentFolder) -> Contender:
+    """What the folder of a tested experiment says.
+
+    Raises:
+        UserError: it has no config, no best model or no test.
+    """
+    config, history = folder.read_config(), read_json(folder.history_file)
+    epochs, best = history["epochs"], history["best_epoch"]
+    weights = load_checkpoint(folder.best)["model"]
+    facts = {
+        "name": config.experiment_name,
+        "backbone": config.model.backbone,
+        "frozen": config.model.freeze_backbone,
+        "n_clusters": config.model.n_clusters,
+        "weights_millions": sum(tensor.numel() for tensor in weights.values()) / 1e6,
+        "epochs": len(epochs),
+        "best_epoch": best,
+        "val_srcc": next((epoch["val_srcc"] for epoch in epochs if epoch["epoch"] == best), None),
+        "seconds_per_epoch": float(np.median([epoch["seconds"] for epoch in epochs])),
+        "images_per_second": float(np.median([epoch["images_per_second"] for epoch in epochs])),
+    }
+    results = read_json(folder.visualizations / RESULTS)
+    return Contender(facts, results, pd.read_csv(folder.visualizations / TABLE))
+
+
+def compare(contenders: Sequence[Contender], *, samples: int = SAMPLES, seed: int = 0) -> dict[str, Any]:
+    """Which of A experiments is best, and how sure that is.
+
+    Returns:
+        What comparison.json holds, as plain values: `best` (by validation SRCC), and for each experiment its facts, its
+        test figures with their 95 % intervals and `difference`: its test SRCC minus that of the best, with an interval
+        that holds for all differences together and a verdict.
+
+    Raises:
+        UserError: they were tested on different pictures.
+    """
+    first = contenders[0]
+    for other in contenders[1:]:
+        _check_same_pictures(first, other)
+    order = sorted(contenders, key=lambda each: -_or_lowest(each.facts["val_srcc"]))
+    differences = _differences(order, samples, seed)
+    return {
+        "n": len(first.table),
+        "contents": first.results["contents"],
+        "score_name": first.results["score_name"],
+        "caveat": first.results["caveat"],
+        "best": order[0].name,
+        "chosen_by": "validation SRCC",
+        "confidence": CONFIDENCE,
+        "experiments": [
+            {**each.facts, **{name: each.results["metrics"][name] for name in MEASURES}, "difference": difference}
+            for each, difference in zip(order, differences, strict=True)
+        ],
+    }
+
+
+def as_rows(comparison: dict[str, Any]) -> list[dict[str, Any]]:
+    """One flat row per experiment, for a table."""
+    rows = []
+    for experiment in comparison["experiments"]:
+        row = {key: value for key, value in experiment.items() if not isinstance(value, dict)}
+        for name in (*MEASURES, "difference"):
+            part = experiment[name] or {}
+            row |= {name: part.get("value"), f"{name}_low": part.get("low"), f"{name}_high": part.get("high")}
+        rows.append({**row, "verdict": (experiment["difference"] or {}).get("verdict", "best by validation")})
+    return rows
+
+
+def as_markdown(comparison: dict[str, Any]) -> str:
+    """The comparison for a reader."""
+    lines = [
+        f"# {len(comparison['experiments'])} experiments on the same {comparison['n']} test pictures",
+        "",
+        f"Judged against {comparison['score_name']}"
+        + (f" ({comparison['caveat']})" if comparison["caveat"] else "")
+        + f". Best by validation: **{comparison['best']}**. Differences are in test SRCC, with intervals that hold for "
+        f"all of them together ({100 * comparison['confidence']:.0f} %); each experiment was trained once, and another "
+        "seed would move it too.",
+        "",
+        "| experiment | backbone | clusters | validation SRCC | test SRCC | PLCC | KRCC | RMSE | against the best "
+        "| s an epoch |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for row in comparison["experiments"]:
+        frozen = " (frozen)" if row["frozen"] else ""
+        figures = " | ".join(_figure(row[name]["value"]) for name in MEASURES[1:])
+        lines.append(
+            f"| {row['name']} | {row['backbone']}{frozen} | {row['n_clusters']} | {_figure(row['val_srcc'])} "
+            f"| {_figure(row['srcc']['value'])}{_interval(row['srcc'])} | {figures} "
+            f"| {_difference(row['difference'])} | {row['seconds_per_epoch']:.3g} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _differences(order: Sequence[Contender], samples: int, seed: int) -> list[dict[str, Any] | None]:
+    """Of each one's test SRCC to that of the first; None for the first itself."""
+    true = order[0].table["score"].to_numpy(dtype=np.float64)
+    predicted = [each.table["predicted"].to_numpy(dtype=np.float64) for each in order]
+    contents = order[0].table["content"].astype(str).to_numpy()
+    whole = np.array([metrics.srcc(scores, true) for scores in predicted])
+    draws = [
+        [metrics.srcc(scores[rows], true[rows]) for scores in predicted]
+        for rows in metrics.resampled_rows(len(true), contents, samples, seed)
+    ]
+    tail = (1 - CONFIDENCE) / 2 / max(1, len(order) - 1)
+    found: list[dict[str, Any] | None] = [None]
+    for place in range(1, len(order)):
+        drawn = np.array([draw[place] - draw[0] for draw in draws])
+        found.append(_told(whole[place] - whole[0], drawn[np.isfinite(drawn)], tail))
+    return found
+
+
+def _told(difference: float, drawn: NDArray[np.float64], tail: float) -> dict[str, Any]:
+    if not len(drawn) or not np.isfinite(difference):
+        return {"value": None, "low": None, "high": None, "verdict": "cannot be told: too few contents"}
+    low, high = (float(bound) for bound in np.quantile(drawn, [tail, 1 - tail]))
+    verdict = "worse" if high < 0 else "better" if low > 0 else "no difference found"
+    return {"value": float(difference), "low": low, "high": high, "verdict": verdict}
+
+
+def _check_same_pictures(first: Contender, other: Contender) -> None:
+    ours, theirs = (each.table[["image", "score"]] for each in (first, other))
+    if len(ours) == len(theirs) and ours.equals(theirs):
+        return
+    shared = len(set(ours["image"]) & set(theirs["image"]))
+    raise UserError(
+        f"{first.name} and {other.name} were tested on different pictures or scores",
+        got=f"{len(ours)} and {len(theirs)} test pictures, {shared} of them the same",
+        fix="give all configs the same data section, and test again what was tested before it changed",
+    )
+
+
+def _or_lowest(value: float | None) -> float:
+    return -np.inf if value is None else value
+
+
+def _figure(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def _interval(part: dict[str, Any]) -> str:
+    return "" if part["low"] is None else f" [{part['low']:.3f}, {part['high']:.3f}]"
+
+
+def _difference(part: dict[str, Any] | None) -> str:
+    if part is None:
+        return "best"
+    if part["value"] is None:
+        return str(part["verdict"])
+    return f"{part['value']:+.3f} [{part['low']:+.3f}, {part['high']:+.3f}]: {part['verdict']}"
