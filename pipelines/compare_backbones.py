@@ -122,11 +122,12 @@ def train_and_test(config: ExperimentConfig, experiment: ExperimentFolder, track
     from iqa.evaluation.report import RESULTS
     from iqa.files import read_json
     from iqa.training.checkpoints import BEST, check_same_experiment
-    from iqa.training.session import Session
+    from iqa.training.session import Session, settled
 
     results = experiment.visualizations / RESULTS
     if results.is_file() and experiment.best.is_file() and experiment.best.stat().st_mtime <= results.stat().st_mtime:
-        check_same_experiment(config, read_json(experiment.config_file), experiment.config_file)
+        before = read_json(experiment.config_file)
+        check_same_experiment(settled(config, before), before, experiment.config_file)
         print("trained and tested before")
         return
     try:

@@ -16,7 +16,7 @@ from iqa.files import read_json
 from pipelines import compare_backbones, train_gpu
 
 TINY: dict[str, Any] = {
-    "data": {"dataset": "photos", "train_samples": 60, "val_samples": 30, "test_samples": 30, "batch_size": 30,
+    "data": {"dataset": "photos", "train_samples": 60, "val_samples": 30, "test_samples": 30, "batch_size": "auto",
              "num_workers": 0, "picture_size": 48, "image_size": 48},
     "model": {"backbone": "test_resnet", "pretrained": False, "feature_dim": 16, "hidden_dim": 16,
               "mixture": {"dim": 4}},

@@ -66,7 +66,7 @@ class Session:
         self.device = choose_device(config.training.device)
         before = load_checkpoint(folder.last) if resume and folder.last.is_file() else None
         if before is not None:
-            config = _settled(config, before["config"])
+            config = settled(config, before["config"])
             check_same_experiment(config, before["config"], folder.last)
         self.store = prepare(config.data, progress=progress)
         self.image_size = input_size(config, self.store)
@@ -250,7 +250,7 @@ def reduced(reduction: Reduction, features: Tensor, store: PixelStore, device: t
     return reduction.apply_in_parts(features)
 
 
-def _settled(config: ExperimentConfig, before: dict[str, Any]) -> ExperimentConfig:
+def settled(config: ExperimentConfig, before: dict[str, Any]) -> ExperimentConfig:
     """A batch size that was found when the training began stays what it was."""
     if config.data.batch_size != "auto":
         return config
