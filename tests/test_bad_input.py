@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import signal
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,16 +108,13 @@ def ending(tmp_path: Path, shared_cache: Path, monkeypatch: pytest.MonkeyPatch, 
     """Runs a command to its end in a folder of its own; returns exit code and what it said on stderr."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("IQA_CACHE", str(shared_cache))
-    handlers = {name: signal.getsignal(name) for name in (signal.SIGINT, signal.SIGTERM)}
 
     def run(main: Callable[[list[str]], object], *arguments: str) -> tuple[object, str]:
         with pytest.raises(SystemExit) as left:
             run_command(main, list(arguments))
         return left.value.code, capfd.readouterr().err
 
-    yield run
-    for name, handler in handlers.items():
-        signal.signal(name, handler)
+    return run
 
 
 @pytest.mark.parametrize("slip", TRAIN_SLIPS, ids=lambda slip: slip.name)

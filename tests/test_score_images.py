@@ -55,7 +55,6 @@ def command(
     tmp_path: Path, experiment: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> Iterator[Command]:
     monkeypatch.chdir(tmp_path)
-    handlers = {name: signal.getsignal(name) for name in (signal.SIGINT, signal.SIGTERM)}
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
 
@@ -70,8 +69,6 @@ def command(
 
     yield run
     torch.set_num_threads(threads)
-    for name, handler in handlers.items():
-        signal.signal(name, handler)
 
 
 def table_of(output: Path) -> pd.DataFrame:
