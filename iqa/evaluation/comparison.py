@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from iqa import metrics
 from iqa.errors import UserError
+from iqa.evaluation.evaluated import FEW_CONTENTS
 from iqa.evaluation.report import CONFIDENCE, RESULTS, TABLE
 from iqa.files import read_json
 from iqa.training.checkpoints import ExperimentFolder, load_checkpoint
@@ -90,7 +91,7 @@ def compare(contenders: Sequence[Contender], *, samples: int = SAMPLES, seed: in
         "n": len(first.table),
         "contents": first.results["contents"],
         "score_name": first.results["score_name"],
-        "caveat": first.results["caveat"],
+        "caveat": _caveat(first),
         "best": order[0].name,
         "chosen_by": "validation SRCC",
         "confidence": CONFIDENCE,
@@ -175,6 +176,14 @@ def _check_same_pictures(first: Contender, other: Contender) -> None:
         got=f"{len(ours)} and {len(theirs)} test pictures, {shared} of them the same",
         fix="give all configs the same data section, and test again what was tested before it changed",
     )
+
+
+def _caveat(contender: Contender) -> str | None:
+    """What has to be said beside figures of these test pictures."""
+    said = [contender.results["caveat"]] if contender.results["caveat"] else []
+    if contender.results["contents"] < FEW_CONTENTS:
+        said.append(f"only {contender.results['contents']} clean pictures: intervals are rough, mostly too narrow")
+    return "; ".join(said) or None
 
 
 def _or_lowest(value: float | None) -> float:
