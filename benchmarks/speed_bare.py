@@ -21,8 +21,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from iqa.config import ExperimentConfig
 from iqa.device import autocast, choose_precision
 from iqa.model.depthwise import quicken
-from iqa.model.quality import Prediction, QualityModel
-from iqa.training.losses import quality_loss
+from iqa.model.quality import QualityModel
+from iqa.training.losses import training_loss
 from iqa.training.optimizer import build_optimizer
 
 #: Side in pixels that the step table's networks see.
@@ -77,14 +77,10 @@ class Bare:
         model, weights = copy.deepcopy(model).train(), self.training.loss
         arrange(model.backbone, way)
 
-        def loss(prediction: Prediction) -> Tensor:
-            total = quality_loss(prediction.score, self.scores, weights)
-            if prediction.unlikelihood is None or prediction.imbalance is None:
-                return total
-            return total + weights.cluster_loss * prediction.unlikelihood + weights.balance_loss * prediction.imbalance
-
         groups = model.parameter_groups(self.training.learning_rate, self.training.weight_decay)
-        return self._step(lambda: model(self.images), loss, groups, way)
+        return self._step(
+            lambda: model(self.images), lambda said: training_loss(said, self.scores, weights), groups, way
+        )
 
     def linear(self, prepare: Callable[[Tensor, int], Tensor], way: Way) -> Callable[[], None]:
         """A step of the backbone as timm pools it, with one linear layer, on the same pixels."""

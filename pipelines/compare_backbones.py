@@ -41,13 +41,9 @@ def main(arguments: list[str]) -> None:
     paths = [path for part in options.configs for path in part.replace(",", " ").split()]
     configs = [load_config(path, overrides) for path in paths]
     check_comparable(configs)
-
-    # Imported late: --help and a faulty config must not wait for torch.
-    from iqa.evaluation.comparison import as_markdown
-
     folder = Path(options.output) / f"{options.name}-comparison"
-    found = compare(configs, Path(options.output), folder)
-    print(f"\n{as_markdown(found)}\nfiles: {folder}")
+    compare(configs, Path(options.output), folder)
+    print(f"\n{(folder / 'comparison.md').read_text(encoding='utf-8')}\nfiles: {folder}")
 
 
 def check_comparable(configs: list[ExperimentConfig]) -> None:
@@ -84,12 +80,9 @@ def check_comparable(configs: list[ExperimentConfig]) -> None:
             )
 
 
-def compare(configs: list[ExperimentConfig], output: Path, folder: Path) -> dict[str, Any]:
-    """Train and test what is not yet, and compare all, as children of one MLflow run.
-
-    Returns:
-        What comparison.json holds.
-    """
+def compare(configs: list[ExperimentConfig], output: Path, folder: Path) -> None:
+    """Train and test what is not yet, and compare all in `folder`, as children of one MLflow run."""
+    # Imported late: --help and a faulty config must not wait for torch.
     from iqa.evaluation.comparison import compare as compare_contenders
     from iqa.evaluation.comparison import read_contender
     from iqa.tracking import open_run, read_run_note
@@ -108,9 +101,7 @@ def compare(configs: list[ExperimentConfig], output: Path, folder: Path) -> dict
         for number, (config, experiment) in enumerate(zip(configs, experiments, strict=True), start=1):
             print(f"\n{number} of {len(configs)}: {config.experiment_name}", flush=True)
             train_and_test(config, experiment, tracker)
-        found = compare_contenders([read_contender(experiment) for experiment in experiments])
-        write(found, folder, tracker)
-    return found
+        write(compare_contenders([read_contender(experiment) for experiment in experiments]), folder, tracker)
 
 
 def train_and_test(config: ExperimentConfig, experiment: ExperimentFolder, tracker: Tracker) -> None:
@@ -144,19 +135,18 @@ def write(found: dict[str, Any], folder: Path, tracker: Tracker) -> None:
     from iqa.evaluation.comparison import as_markdown, as_rows
     from iqa.evaluation.plots_comparison import comparison
     from iqa.evaluation.plots_style import save
-    from iqa.files import atomic_write, write_json
+    from iqa.files import write_json, write_text
 
     rows = as_rows(found)
     texts = {"comparison.md": as_markdown(found), "comparison.csv": pd.DataFrame(rows).to_csv(index=False)}
     write_json(folder / "comparison.json", found)
     for name, text in texts.items():
-        atomic_write(folder / name, lambda file, text=text: file.write(text.encode()))  # type: ignore[misc]
+        write_text(folder / name, text)
     save(comparison(found), folder / "comparison.png")
     for name in ("comparison.json", *texts):
         tracker.log_files(folder / name)
     tracker.log_pictures(folder)
-    best = next(row for row in rows if row["name"] == found["best"])
-    tracker.log_metrics({"best_val_srcc": best["val_srcc"], "test_srcc": best["srcc"]})
+    tracker.log_metrics({"best_val_srcc": rows[0]["val_srcc"], "test_srcc": rows[0]["srcc"]})
     tracker.log_tags({"best": found["best"]})
     for row in rows:
         tracker.log_metrics({f"{row['name']}/{key}": row[key] for key in ("val_srcc", "srcc", "plcc", "difference")})

@@ -221,17 +221,17 @@ def write_findings(search: Search, findings: dict[str, Any], folder: Path, track
 
     from iqa.evaluation.plots_style import save
     from iqa.evaluation.plots_tuning import recommendation
-    from iqa.files import atomic_write, write_json
+    from iqa.files import write_json, write_text
     from iqa.tuning.findings import as_markdown
     from iqa.tuning.pictures import draw_search
     from iqa.tuning.search import as_rows
 
     write_json(folder / "recommendations.json", findings)
     text = as_markdown(findings)
-    atomic_write(folder / "recommendations.md", lambda file: file.write(text.encode()))
+    write_text(folder / "recommendations.md", text)
     rows = [{**row, **row.pop("values"), "curve": json.dumps(row["curve"])} for row in as_rows(search.planned.trials())]
     table = pd.DataFrame(rows).to_csv(index=False)
-    atomic_write(folder / "trials.csv", lambda file: file.write(table.encode()))
+    write_text(folder / "trials.csv", table)
     save(
         recommendation(findings, caveat="validation pictures; the test pictures took no part"),
         folder / "recommendation.png",
@@ -258,14 +258,14 @@ def write_findings(search: Search, findings: dict[str, Any], folder: Path, track
 
 def write_tuned(config: ExperimentConfig, findings: dict[str, Any], target: Path, command: str) -> Path:
     """The recommended config, which `train` runs; another one of this name is kept aside."""
-    from iqa.files import atomic_write, keep_aside
+    from iqa.files import keep_aside, write_text
     from iqa.tuning.findings import header, tuned_config
 
     values = tuned_config(config, findings, f"{findings['study']}_tuned")
     text = header(findings, command) + "\n" + json.dumps(values, indent=2, ensure_ascii=False) + "\n"
     if target.is_file() and target.read_text(encoding="utf-8") != text:
         print(f"an earlier {target.name} is kept as {keep_aside(target)}")
-    atomic_write(target, lambda file: file.write(text.encode()))
+    write_text(target, text)
     return target
 
 

@@ -75,9 +75,9 @@ def compare(contenders: Sequence[Contender], *, samples: int = SAMPLES, seed: in
     """Which of A experiments is best, and how sure that is.
 
     Returns:
-        What comparison.json holds, as plain values: `best` (by validation SRCC), and for each experiment its facts, its
-        test figures with their 95 % intervals and `difference`: its test SRCC minus that of the best, with an interval
-        that holds for all differences together and a verdict.
+        What comparison.json holds, as plain values: `best` (by validation SRCC), and for each experiment, the best
+        first, its facts, its test figures with their 95 % intervals and `difference`: its test SRCC minus that of the
+        best, with an interval that holds for all differences together and a verdict.
 
     Raises:
         UserError: they were tested on different pictures.
@@ -85,7 +85,7 @@ def compare(contenders: Sequence[Contender], *, samples: int = SAMPLES, seed: in
     first = contenders[0]
     for other in contenders[1:]:
         _check_same_pictures(first, other)
-    order = sorted(contenders, key=lambda each: -_or_lowest(each.facts["val_srcc"]))
+    order = sorted(contenders, key=lambda each: _or_lowest(each.facts["val_srcc"]), reverse=True)
     differences = _differences(order, samples, seed)
     return {
         "n": len(first.table),

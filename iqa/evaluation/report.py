@@ -16,7 +16,7 @@ from iqa.data.distortions import PRISTINE
 from iqa.evaluation import embedding, plots
 from iqa.evaluation.evaluated import FEW_CONTENTS, NO_GROUP, PSEUDO, Evaluated, order
 from iqa.evaluation.plots_style import Figure, save
-from iqa.files import atomic_write, write_json
+from iqa.files import write_json, write_text
 
 __all__ = ["FIGURES", "Evaluated", "write_report"]
 
@@ -83,7 +83,7 @@ def write_report(
                 (directory / name).unlink(missing_ok=True)
         results["figures"] = list(drawn)
         table = _table(evaluated).to_csv(index=False, float_format="%.6g", lineterminator="\n")
-        atomic_write(directory / TABLE, lambda file: file.write(table.encode()))
+        write_text(directory / TABLE, table)
         plain: dict[str, Any] = _plain(results)
         write_json(directory / RESULTS, plain)
     return plain

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from iqa.files import atomic_write
+from iqa.files import write_text
 from iqa.tracking.delivery import PENDING, SENDERS, Delivery, create_run
 from iqa.tracking.notes import read_run_note, write_run_note
 from iqa.tracking.store import Verdict, check_uri, connect, judge, public_uri, reachable
@@ -220,7 +220,7 @@ class Outbox:
             return
         text = "".join(json.dumps(delivery) + "\n" for delivery in self._kept)
         try:
-            atomic_write(self._directory / PENDING, lambda file: file.write(text.encode()))
+            write_text(self._directory / PENDING, text)
         except Exception as error:
             self._warn_once(f"what MLflow missed cannot be kept: {first_line(error)}")
 

@@ -71,17 +71,7 @@ def open_run(
     all_tags = standard_tags(config, role) | (tags or {}) | {PROCESS_TAG: this_process()}
     if parent:
         all_tags["mlflow.parentRunId"] = outbox.run_id(parent)
-    opening = _opening(config, resumed or launched, name, all_tags)
-    verdict = outbox.open(opening)
-    if verdict == "refused" and resumed and opening["what"] == "reopen":
-        warn(f"MLflow has no run {resumed} in {public_uri(outbox.uri)}; another one continues it")
-        resumed = None
-        opening = _opening(config, launched, name, all_tags)
-        verdict = outbox.open(opening)
-    if verdict == "refused":
-        where = public_uri(outbox.uri)
-        raise UserError(f"MLflow opens no run in {where}", fix="the warning above says what it refused")
-    run = outbox.run_id(opening["run"])
+    run, resumed = _brought(outbox, config, resumed, launched, name, all_tags)
     # A resumed training under `mlflow run` writes to its old run; the launcher's own becomes its child.
     spare = [launched] if launched and launched != run else []
     with _ends(outbox, [run, *spare], launched), _system_metrics(config, outbox, run):
@@ -101,6 +91,24 @@ def standard_tags(config: ExperimentConfig, role: str) -> dict[str, Any]:
         "dataset": config.data.dataset,
         "device": config.training.device,
     }
+
+
+def _brought(
+    outbox: Outbox, config: ExperimentConfig, resumed: str | None, launched: str | None, name: str, tags: dict[str, Any]
+) -> tuple[str, str | None]:
+    """Bring the run into being, or back to life: its id, and that of the resumed run, None if the store lost it.
+
+    Raises:
+        UserError: the store refuses.
+    """
+    opening = _opening(config, resumed or launched, name, tags)
+    if outbox.open(opening) != "refused":
+        return outbox.run_id(opening["run"]), resumed
+    if resumed and opening["what"] == "reopen":
+        warn(f"MLflow has no run {resumed} in {public_uri(outbox.uri)}; another one continues it")
+        return _brought(outbox, config, None, launched, name, tags)
+    where = public_uri(outbox.uri)
+    raise UserError(f"MLflow opens no run in {where}", fix="the warning above says what it refused")
 
 
 def _opening(config: ExperimentConfig, run_id: str | None, name: str, tags: dict[str, Any]) -> Delivery:

@@ -24,7 +24,7 @@ from iqa.model.quality import Prediction, QualityModel
 from iqa.records import EpochRecord
 from iqa.training.average import AveragedModel
 from iqa.training.feeds import Batch, Feed
-from iqa.training.losses import quality_loss
+from iqa.training.losses import quality_loss, training_loss
 from iqa.training.optimizer import Schedule, build_optimizer
 from iqa.training.tally import Tally, correlations
 
@@ -170,10 +170,7 @@ class Trainer:
         inputs, scores = batch
         with autocast(self.device, self.precision):
             prediction = self.feed.predict(self.model, inputs)
-        loss = quality_loss(prediction.by_head, scores, self.settings.loss)
-        if prediction.unlikelihood is not None and prediction.imbalance is not None:
-            weights = self.settings.loss
-            loss = loss + weights.cluster_loss * prediction.unlikelihood + weights.balance_loss * prediction.imbalance
+        loss = training_loss(prediction, scores, self.settings.loss)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         if self.settings.clip_gradient:

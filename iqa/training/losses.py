@@ -10,6 +10,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from iqa.config import LossConfig
+from iqa.model.quality import Prediction
 
 #: Scores run from 0 to 1: errors beyond a tenth of the scale are punished linearly, smaller ones quadratically.
 SMOOTH_L1_BETA = 0.1
@@ -32,6 +33,14 @@ def quality_loss(predicted: Tensor, true: Tensor, weights: LossConfig) -> Tensor
     """Weighted smooth L1 (Girshick, ICCV 2015) plus correlation loss of scores [B] or [heads, B], a scalar >= 0."""
     error = functional.smooth_l1_loss(predicted.float(), true.float().expand_as(predicted), beta=SMOOTH_L1_BETA)
     return weights.smooth_l1 * error + weights.correlation * correlation_loss(predicted, true)
+
+
+def training_loss(prediction: Prediction, true: Tensor, weights: LossConfig) -> Tensor:
+    """What a step of training lessens: the loss of every head, and of the mixture, if there is one."""
+    loss = quality_loss(prediction.by_head, true, weights)
+    if prediction.unlikelihood is None or prediction.imbalance is None:
+        return loss
+    return loss + weights.cluster_loss * prediction.unlikelihood + weights.balance_loss * prediction.imbalance
 
 
 class _Correlation(torch.autograd.Function):
