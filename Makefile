@@ -61,7 +61,7 @@ train: $(STAMP)
 	mlflow run . -e evaluate --env-manager local -P experiment=$(EXPERIMENT)
 
 test: $(DEV_STAMP)
-	python -m pytest
+	python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 lint: $(DEV_STAMP)
 	ruff check .

@@ -12,6 +12,10 @@ from pathlib import Path
 import pytest
 from places import ROOT
 
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Side by side, each on a core of its own: threads would only wait for those of the others.
+    os.environ["OMP_NUM_THREADS"] = "1"
+
 
 @pytest.fixture(autouse=True)
 def _no_surprises(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from iqa import metrics
 from iqa.errors import UserError
-from iqa.evaluation.evaluated import FEW_CONTENTS
+from iqa.evaluation.evaluated import interval_caveat
 from iqa.evaluation.report import CONFIDENCE, RESULTS, TABLE
 from iqa.files import read_json
 from iqa.training.checkpoints import ExperimentFolder, load_checkpoint
@@ -87,11 +87,12 @@ def compare(contenders: Sequence[Contender], *, samples: int = SAMPLES, seed: in
         _check_same_pictures(first, other)
     order = sorted(contenders, key=lambda each: _or_lowest(each.facts["val_srcc"]), reverse=True)
     differences = _differences(order, samples, seed)
+    caveats = first.results["caveat"], interval_caveat(first.results["contents"])
     return {
         "n": len(first.table),
         "contents": first.results["contents"],
         "score_name": first.results["score_name"],
-        "caveat": _caveat(first),
+        "caveat": "; ".join(each for each in caveats if each) or None,
         "best": order[0].name,
         "chosen_by": "validation SRCC",
         "confidence": CONFIDENCE,
@@ -176,14 +177,6 @@ def _check_same_pictures(first: Contender, other: Contender) -> None:
         got=f"{len(ours)} and {len(theirs)} test pictures, {shared} of them the same",
         fix="give all configs the same data section, and test again what was tested before it changed",
     )
-
-
-def _caveat(contender: Contender) -> str | None:
-    """What has to be said beside figures of these test pictures."""
-    said = [contender.results["caveat"]] if contender.results["caveat"] else []
-    if contender.results["contents"] < FEW_CONTENTS:
-        said.append(f"only {contender.results['contents']} clean pictures: intervals are rough, mostly too narrow")
-    return "; ".join(said) or None
 
 
 def _or_lowest(value: float | None) -> float:

@@ -13,14 +13,22 @@ from numpy.typing import NDArray
 from iqa.data.distortions import KINDS, PRISTINE
 from iqa.data.rawset import UNIT, ScoreScale
 from iqa.errors import UserError
+from iqa.metrics import MIN_GROUPS
 
 #: What pictures of no listed distortion, such as real photographs with human scores, are counted as.
 NO_GROUP = "none"
 COLUMNS = ("image", "content", "split", "kind", "level", "score")
-#: Intervals drawn from fewer clean pictures than this are shown with a warning.
+#: Intervals drawn from fewer contents (clean pictures) than this are shown with a warning.
 FEW_CONTENTS = 10
 PSEUDO = "pseudo-MOS"
 PSEUDO_CAVEAT = "pseudo-MOS: human mean for this kind and level of distortion, not scores of this picture by people"
+
+
+def interval_caveat(contents: int) -> str:
+    """What has to be said beside intervals that were drawn from so many contents; mostly nothing."""
+    if contents >= FEW_CONTENTS:
+        return ""
+    return f"only {contents} contents: " + ("no intervals" if contents < MIN_GROUPS else "intervals are rough")
 
 
 @dataclass(frozen=True, eq=False)

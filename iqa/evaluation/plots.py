@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from iqa.evaluation.evaluated import FEW_CONTENTS, Evaluated
+from iqa.evaluation.evaluated import Evaluated, interval_caveat
 from iqa.evaluation.plots_samples import choose_samples, sample_predictions
 from iqa.evaluation.plots_style import (
     GREY,
@@ -29,7 +29,7 @@ from iqa.evaluation.plots_style import (
     styled,
 )
 from iqa.evaluation.plots_training import training_curves
-from iqa.metrics import MIN_GROUPS, LogisticFit
+from iqa.metrics import LogisticFit
 
 __all__ = [
     "choose_samples",
@@ -95,7 +95,7 @@ def predictions_scatter(
     axes.set_xlabel(f"true score ({evaluated.score_name})")
     axes.set_ylabel("predicted score")
     side.axis("off")
-    _write_metrics(side, metrics, intervals, (_population(evaluated), _warning(evaluated.n_contents)))
+    _write_metrics(side, metrics, intervals, (_population(evaluated), interval_caveat(evaluated.n_contents)))
     handles, labels = axes.get_legend_handles_labels()
     legend = side.legend(handles, labels, loc="lower left", bbox_to_anchor=(-0.02, -0.01), borderaxespad=0)
     solid(legend)
@@ -105,12 +105,6 @@ def predictions_scatter(
 def _population(evaluated: Evaluated) -> str:
     text = f"{len(evaluated):,} pictures"
     return text if evaluated.n_contents == len(evaluated) else f"{text} of {evaluated.n_contents:,} contents"
-
-
-def _warning(contents: int) -> str:
-    if contents >= FEW_CONTENTS:
-        return ""
-    return f"only {contents} contents: " + ("no intervals" if contents < MIN_GROUPS else "intervals are rough")
 
 
 def _write_metrics(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
@@ -23,6 +25,7 @@ from iqa.data.views import ViewPolicy
 from iqa.device import autocast, choose_device, choose_precision, memory_advice
 from iqa.errors import IqaError, UserError
 from iqa.metrics import LogisticFit
+from iqa.model.folding import folded
 from iqa.model.quality import Prediction, QualityModel
 from iqa.scoring.picture import Picture
 from iqa.scoring.stream import Pool, decode_ahead
@@ -100,6 +103,12 @@ class Scorer:
         load_model_state(model, content["model"], checkpoint)
         self.model = model.to(self.device).eval()
 
+    @cached_property
+    def _looking(self) -> QualityModel:
+        """The model with a quicker backbone, which says the same; what is cached goes by the weights of `model`."""
+        backbone = self.model.backbone
+        return copy.deepcopy(self.model, {id(backbone): folded(backbone)})
+
     @torch.inference_mode()
     def predict(self, store: PixelStore, split: str, *, progress: bool | None = None) -> Predictions:
         """Predictions for one split of a prepared set, in the order of `store.indices(split)`.
@@ -111,7 +120,7 @@ class Scorer:
             parts = []
             for inputs in feed.inputs(split):
                 with autocast(self.device, self.precision):
-                    parts.append(feed.predict(self.model, inputs))
+                    parts.append(feed.predict(self._looking, inputs))
             return _join(parts, lambda values: feed.pool(split, values))
 
     def score(self, pictures: Sequence[Picture], *, on_error: Literal["raise", "row"] = "raise") -> pd.DataFrame:
@@ -180,7 +189,7 @@ class Scorer:
         pixels = torch.from_numpy(np.stack(squares)).to(self.device).permute(0, 3, 1, 2).contiguous()
         try:
             with autocast(self.device, self.precision):
-                said = self.model(pixels)
+                said = self._looking(pixels)
         except torch.OutOfMemoryError as error:
             raise IqaError(
                 f"out of memory on {self.device}", got=f"{len(squares)} squares at once", fix="lower batch_size"

@@ -16,9 +16,10 @@ from iqa.data.pixels import Batches, PixelStore
 from iqa.device import autocast, memory_advice
 from iqa.model.backbone import Backbone
 from iqa.model.backbones import AnyBackbone, members
+from iqa.model.folding import folded
 
 #: Raise it when the same weights and pictures would give other features.
-VERSION = 2
+VERSION = 3
 FEATURES = "features.npy"
 #: Pixels that a CPU looks at in one batch.
 CPU_PIXELS = 2**22
@@ -78,8 +79,7 @@ def _compute(
     precision: torch.dtype,
     progress: bool | None,
 ) -> Tensor:
-    was_training = backbone.training
-    backbone.eval()
+    looking = folded(backbone)
     if device.type == "cpu":
         # Feature maps that outgrow the processor's cache are slower, not faster, by the batch.
         batch_size = max(1, min(batch_size, CPU_PIXELS // max(backbone.sides) ** 2))
@@ -89,9 +89,8 @@ def _compute(
     with memory_advice(device), bar:
         for images, rows in Batches(store.images, torch.arange(count), batch_size, device, resident=False).run():
             with autocast(device, precision):
-                features[rows] = backbone(images).float().cpu()
+                features[rows] = looking(images).float().cpu()
             bar.update(len(rows))
-    backbone.train(was_training)
     return features
 
 

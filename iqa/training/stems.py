@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -15,10 +16,11 @@ from iqa.data.cache import cache_folder, open_or_build, recipe_key, reserve
 from iqa.data.pixels import Batches, PixelStore
 from iqa.device import autocast, memory_advice
 from iqa.model.backbone import Backbone
+from iqa.model.folding import folded
 from iqa.training.features import CPU_PIXELS, weights_digest
 
 #: Raise it when the same weights and pictures would give other maps, or another layout.
-VERSION = 1
+VERSION = 2
 MAPS, FEATURES = "maps.bin", "features.npy"
 
 
@@ -84,8 +86,7 @@ def _build(
     precision: torch.dtype,
     progress: bool | None,
 ) -> None:
-    was_training = backbone.training
-    backbone.eval()
+    looking = cast(Backbone, folded(backbone))
     count = len(store.images)
     views = shape[0] // count
     reserve(folder / MAPS, int(np.prod(shape)) * precision.itemsize)
@@ -98,13 +99,12 @@ def _build(
         for images, rows in Batches(store.images, torch.arange(count), batch_size, device, resident=False).run():
             both = torch.stack([images, images.flip(-1)][:views], dim=1).flatten(0, 1)
             with autocast(device, precision):
-                stem = backbone.stem(both)
+                stem = looking.stem(both)
             start = int(rows[0]) * views
             kept[start : start + len(both)] = stem.maps.permute(0, 2, 3, 1).to("cpu", precision)
             features.append(stem.features.cpu())
             bar.update(len(rows))
     np.save(folder / FEATURES, torch.cat(features).numpy(), allow_pickle=False)
-    backbone.train(was_training)
 
 
 def _map(path: Path, shape: tuple[int, ...], precision: torch.dtype, mode: str) -> Tensor:
