@@ -45,6 +45,9 @@ class ModelConfig(Section):
     hidden_dim: Positive = 512
     #: Heads that start differently, learn each by itself, and are averaged.
     heads: Annotated[int, Field(ge=1, le=64)] = 1
+    #: Further heads for each backbone at each scale, which see its features alone, are taught the same and averaged
+    #: with the others: heads that see different things err differently.
+    part_heads: Annotated[int, Field(ge=0, le=16)] = 0
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.3
     freeze_backbone: bool = False
     #: First stages of a ResNet, EfficientNet or MobileNet that stay as they are while the rest is trained. What they
@@ -54,7 +57,7 @@ class ModelConfig(Section):
     freeze_norm: bool = False
     #: Principal components of a frozen backbone's features that the head sees; 0: all features. Faster, and better
     #: where every picture has a content of its own; worse where many pictures share few contents. A trained
-    #: backbone's features are never reduced.
+    #: backbone's features are never reduced. Heads that see a part see half as many.
     pca_dim: Annotated[int, Field(ge=0, le=8192)] = 0
     #: Standardise each feature of a trained backbone by what the first batches show; a frozen one does without.
     standardise: bool = False
@@ -68,6 +71,12 @@ class ModelConfig(Section):
     stages: Literal["all", "last"] = "all"
     pooling: Literal["mean_std", "mean"] = "mean_std"
     mixture: MixtureConfig = MixtureConfig()
+
+    @model_validator(mode="after")
+    def _several_parts(self) -> ModelConfig:
+        if self.part_heads and "+" not in self.backbone and len(self.scales) == 1:
+            raise ValueError("model.part_heads needs several backbones or several model.scales")
+        return self
 
     @model_validator(mode="after")
     def _one_stem(self) -> ModelConfig:

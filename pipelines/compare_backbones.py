@@ -2,7 +2,8 @@
 
     python pipelines/compare_backbones.py --configs A.json B.json ... [--name N] [--section.key value ...]
 
-What is trained and tested already is taken as it is, so that the same command goes on where it was stopped. Writes
+With --repeats N each is trained on N splits with other seeds, and the differences are judged over the splits. What is
+trained and tested already is taken as it is, so that the same command goes on where it was stopped. Writes
 EXPERIMENTS/<name>-comparison/. An override holds for every config.
 """
 
@@ -16,12 +17,12 @@ from typing import TYPE_CHECKING, Any
 from iqa.cli import run_command
 from iqa.config_file import load_config
 from iqa.errors import Interrupted, UserError
-from pipelines import test_with_viz, train_gpu
+from pipelines.finish import finish
+from pipelines.repeats import repeat, split_folder
 
 if TYPE_CHECKING:
     from iqa.config import ExperimentConfig
     from iqa.tracking import Tracker
-    from iqa.training.checkpoints import ExperimentFolder
 
 #: Data settings in which the configs may differ: under others they would be tested on different pictures.
 OWN_DATA = {"data.batch_size", "data.image_size", "data.num_workers", "data.cache_dir"}
@@ -36,13 +37,16 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--configs", nargs="+", default=[], help="JSON files, two or more, also as one quoted list")
     parser.add_argument("--name", default="backbones", help="of the comparison (default: %(default)s)")
     parser.add_argument("--output", default="experiments", help="folder of experiments (default: %(default)s)")
+    parser.add_argument("--repeats", type=int, default=1, help="train and test each on so many splits (default: 1)")
     options, overrides = parser.parse_known_args(arguments)
     # `mlflow run` hands on a list as one word.
     paths = [path for part in options.configs for path in part.replace(",", " ").split()]
     configs = [load_config(path, overrides) for path in paths]
     check_comparable(configs)
+    if options.repeats < 1:
+        raise UserError("--repeats counts splits", got=options.repeats, expected="1 or more")
     folder = Path(options.output) / f"{options.name}-comparison"
-    compare(configs, Path(options.output), folder)
+    compare(configs, Path(options.output), folder, options.repeats)
     print(f"\n{(folder / 'comparison.md').read_text(encoding='utf-8')}\nfiles: {folder}")
 
 
@@ -80,52 +84,67 @@ def check_comparable(configs: list[ExperimentConfig]) -> None:
             )
 
 
-def compare(configs: list[ExperimentConfig], output: Path, folder: Path) -> None:
+def compare(configs: list[ExperimentConfig], output: Path, folder: Path, repeats: int) -> None:
     """Train and test what is not yet, and compare all in `folder`, as children of one MLflow run."""
     # Imported late: --help and a faulty config must not wait for torch.
-    from iqa.evaluation.comparison import compare as compare_contenders
-    from iqa.evaluation.comparison import read_contender
     from iqa.tracking import open_run, read_run_note
-    from iqa.training.checkpoints import ExperimentFolder
 
-    experiments = [ExperimentFolder(output / config.experiment_name) for config in configs]
     with open_run(
         configs[0],
         role="compare",
         name=folder.name,
         run_id=read_run_note(folder).get("run_id"),
         directory=folder,
-        tags={"backbone": ", ".join(dict.fromkeys(config.model.backbone for config in configs))},
+        tags={"backbone": ", ".join(dict.fromkeys(config.model.backbone for config in configs)), "repeats": repeats},
     ) as tracker:
         tracker.log_params({"experiments": ", ".join(config.experiment_name for config in configs)})
-        for number, (config, experiment) in enumerate(zip(configs, experiments, strict=True), start=1):
+        for number, config in enumerate(configs, start=1):
             print(f"\n{number} of {len(configs)}: {config.experiment_name}", flush=True)
-            train_and_test(config, experiment, tracker)
-        write(compare_contenders([read_contender(experiment) for experiment in experiments]), folder, tracker)
+            try:
+                train_and_test(config, output, repeats, tracker)
+            except Interrupted as stop:
+                raise Interrupted(f"{str(stop).splitlines()[0]}\n  continue: the same command") from None
+        write(judge(configs, output, repeats), folder, tracker)
 
 
-def train_and_test(config: ExperimentConfig, experiment: ExperimentFolder, tracker: Tracker) -> None:
+def train_and_test(config: ExperimentConfig, output: Path, repeats: int, tracker: Tracker) -> None:
     """Bring an experiment to its end, wherever it stands.
 
     Raises:
         UserError: the folder holds another experiment of this name.
     """
-    from iqa.evaluation.report import RESULTS
-    from iqa.files import read_json
-    from iqa.training.checkpoints import BEST, check_same_experiment
-    from iqa.training.session import Session, settled
+    from iqa.training.checkpoints import ExperimentFolder
 
-    results = experiment.visualizations / RESULTS
-    if results.is_file() and experiment.best.is_file() and experiment.best.stat().st_mtime <= results.stat().st_mtime:
-        before = read_json(experiment.config_file)
-        check_same_experiment(settled(config, before), before, experiment.config_file)
-        print("trained and tested before")
+    if repeats > 1:
+        repeat(config, output, repeats, resume=True, parent=tracker.run_id)
         return
-    try:
-        train_gpu.train(Session(config, experiment, resume=True), parent=tracker.run_id)
-    except Interrupted as stop:
-        raise Interrupted(f"{str(stop).splitlines()[0]}\n  continue: the same command") from None
-    test_with_viz.evaluate(experiment, config, BEST, skip_tsne=False)
+    experiment = ExperimentFolder(output / config.experiment_name)
+    if split_folder(experiment.path, 0).exists():
+        raise UserError(
+            "this folder holds an experiment on several splits, which a single training would be mixed with",
+            got=experiment.path,
+            fix="compare with --repeats, or give --output another folder",
+        )
+    finish(config, experiment, parent=tracker.run_id, skip_tsne=False)
+
+
+def judge(configs: list[ExperimentConfig], output: Path, repeats: int) -> dict[str, Any]:
+    """Compare what was trained and tested."""
+    from iqa.evaluation.comparison import compare as compare_contenders
+    from iqa.evaluation.comparison import read_contender
+    from iqa.evaluation.comparison_splits import compare_splits
+    from iqa.training.checkpoints import ExperimentFolder
+
+    names = [config.experiment_name for config in configs]
+    if repeats == 1:
+        return compare_contenders([read_contender(ExperimentFolder(output / name)) for name in names])
+    return compare_splits(
+        names,
+        [
+            [read_contender(ExperimentFolder(split_folder(output / name, number))) for number in range(repeats)]
+            for name in names
+        ],
+    )
 
 
 def write(found: dict[str, Any], folder: Path, tracker: Tracker) -> None:

@@ -10,36 +10,51 @@ from typing import Any
 
 from iqa.config import ExperimentConfig
 from iqa.config_file import override_config
-from pipelines import test_with_viz, train_gpu
+from iqa.errors import UserError
+from pipelines.finish import finish
 
 #: What is summed up over the splits.
 MEASURES = ("srcc", "plcc", "krcc", "rmse", "plcc_logistic", "rmse_logistic")
 
 
-def repeat(config: ExperimentConfig, output: Path, repeats: int, *, resume: bool) -> dict[str, Any]:
+def repeat(
+    config: ExperimentConfig, output: Path, repeats: int, *, resume: bool, parent: str | None = None
+) -> dict[str, Any]:
     """Train and judge `config` on `repeats` splits, as children of one MLflow run.
 
     Split n has the seeds of the config plus n, both for the split and for training, and the folder
     `output`/<name>/split<n>. With `resume`, splits that were judged before are kept, and one that was stopped goes on.
 
+    Args:
+        parent: id of the MLflow run that this one is a child of.
+
     Returns:
         What `repeats.json` holds: each split's figures, and median, mean, spread and range over the splits.
+
+    Raises:
+        UserError: with `resume`, what is there is another experiment.
     """
     from iqa.evaluation.report import RESULTS
     from iqa.files import read_json, write_json
     from iqa.tracking import open_run, read_run_note
     from iqa.training.checkpoints import ExperimentFolder
-    from iqa.training.session import Session
 
     whole = ExperimentFolder(output / config.experiment_name)
     earlier = read_run_note(whole.path).get("run_id") if resume else None
     if not resume and (aside := whole.keep_aside()):
         print(f"an earlier {whole.path.name} is kept as {aside}")
+    if whole.config_file.exists():
+        raise UserError(
+            "this folder holds a single training, which splits would be mixed with",
+            got=whole.path,
+            fix="give --output another folder, or move it away",
+        )
     figures = []
     with open_run(
         config,
         role="train",
         name=config.experiment_name,
+        parent=parent,
         run_id=earlier,
         directory=whole.path,
         tags={"repeats": repeats},
@@ -48,13 +63,9 @@ def repeat(config: ExperimentConfig, output: Path, repeats: int, *, resume: bool
         for number in range(repeats):
             print(f"\nsplit {number + 1} of {repeats}", flush=True)
             single = _split(config, number)
-            folder = ExperimentFolder(whole.path / single.experiment_name)
-            found = folder.visualizations / RESULTS
-            if not (resume and found.is_file()):
-                session = Session(single, folder, resume=resume)
-                train_gpu.train(session, parent=tracker.run_id)
-                test_with_viz.evaluate(folder, single, "best_model.pth", skip_tsne=True)
-            figures.append(_figures(read_json(found)))
+            folder = ExperimentFolder(split_folder(whole.path, number))
+            finish(single, folder, parent=tracker.run_id, skip_tsne=True)
+            figures.append(_figures(read_json(folder.visualizations / RESULTS)))
         summary = {"splits": figures, **summarise(figures)}
         write_json(whole.path / "repeats.json", summary)
         tracker.log_files(whole.path / "repeats.json", None)
@@ -63,6 +74,11 @@ def repeat(config: ExperimentConfig, output: Path, repeats: int, *, resume: bool
             | {f"test_{name}": part["median"] for name, part in summary["test"].items()}
         )
     return summary
+
+
+def split_folder(whole: Path, number: int) -> Path:
+    """Where split `number` of the repeated experiment in `whole` is."""
+    return whole / f"split{number}"
 
 
 def summarise(figures: list[dict[str, Any]]) -> dict[str, Any]:
@@ -103,7 +119,7 @@ def _split(config: ExperimentConfig, number: int) -> ExperimentConfig:
     return override_config(
         config,
         [
-            *("--experiment_name", f"split{number}"),
+            *("--experiment_name", split_folder(Path(), number).name),
             *("--data.split_seed", str(config.data.split_seed + number)),
             *("--data.seed", str(config.data.seed + number)),
             *("--training.seed", str(config.training.seed + number)),

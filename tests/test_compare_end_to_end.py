@@ -79,9 +79,36 @@ def test_configs_are_trained_tested_and_compared_and_the_same_command_takes_what
         compare_backbones.main(command)
 
 
+def test_each_is_trained_on_several_splits_and_judged_over_them(place: Path, capsys) -> None:
+    paths = [config(place, "clusters", n_clusters=2), config(place, "none", n_clusters=0)]
+    command = ["--configs", *map(str, paths), "--repeats", "2"]
+    compare_backbones.main(command)
+    assert "2 experiments on the same 30 test pictures of each of 2 splits" in capsys.readouterr().out
+    found = read_json(place / "experiments" / "backbones-comparison" / "comparison.json")
+    summaries = {name: read_json(place / "experiments" / name / "repeats.json") for name in ("clusters", "none")}
+    for row in found["experiments"]:
+        part = summaries[row["name"]]["test"]["srcc"]
+        assert row["srcc"] == pytest.approx({"value": part["mean"], "low": part["low"], "high": part["high"]})
+
+    runs = MlflowClient(f"sqlite:///{place / 'mlflow.db'}").search_runs(["0"])
+    parents = {each.info.run_id: each.data.tags.get("mlflow.parentRunId") for each in runs}
+    names = {each.info.run_id: each.info.run_name for each in runs}
+    above = {(names[run], names.get(parent, "")) for run, parent in parents.items()}
+    assert {("clusters", "backbones-comparison"), ("none", "backbones-comparison"), ("split1", "none")} <= above
+
+    compare_backbones.main(command)
+    assert capsys.readouterr().out.count("trained and tested before") == 4
+    with pytest.raises(UserError, match="on several splits"):
+        compare_backbones.main(command[:-2])
+    config(place, "none", n_clusters=0, feature_dim=8)
+    with pytest.raises(UserError, match=r"model\.feature_dim: 16 before, 8 now"):
+        compare_backbones.main(command)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["a.json", "b.json", "--repeats", "0"], "--repeats counts splits"),
         ([], "at least two configs"),
         (["a.json"], "at least two configs"),
         (["a.json", "a.json"], "the same experiment_name"),
@@ -93,6 +120,7 @@ def test_what_cannot_be_compared_is_refused_before_anything_is_trained(
     arguments: list[str], message: str, place: Path, capsys
 ) -> None:
     config(place, "a")
+    config(place, "b")
     other = TINY | {"experiment_name": "other", "data": TINY["data"] | {"test_samples": 20}}
     (place / "other.json").write_text(json.dumps(other))
     with pytest.raises(SystemExit) as left:

@@ -7,13 +7,12 @@ hard for every model cancels out; intervals are widened for the number of compar
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from iqa import metrics
 from iqa.errors import UserError
@@ -66,9 +65,16 @@ def read_contender(folder: ExperimentFolder) -> Contender:
         "val_srcc": next((epoch["val_srcc"] for epoch in epochs if epoch["epoch"] == best), None),
         "seconds_per_epoch": float(np.median([epoch["seconds"] for epoch in epochs])),
         "images_per_second": float(np.median([epoch["images_per_second"] for epoch in epochs])),
+        "test_share": _test_share(folder),
     }
     results = read_json(folder.visualizations / RESULTS)
     return Contender(facts, results, pd.read_csv(folder.visualizations / TABLE))
+
+
+def _test_share(folder: ExperimentFolder) -> float:
+    """Test pictures for each training picture."""
+    counts = pd.read_csv(folder.manifest_file, usecols=["split"])["split"].value_counts()
+    return float(counts["test"] / counts["train"])
 
 
 def compare(contenders: Sequence[Contender], *, samples: int = SAMPLES, seed: int = 0) -> dict[str, Any]:
@@ -84,12 +90,13 @@ def compare(contenders: Sequence[Contender], *, samples: int = SAMPLES, seed: in
     """
     first = contenders[0]
     for other in contenders[1:]:
-        _check_same_pictures(first, other)
+        check_same_pictures(first, other)
     order = sorted(contenders, key=lambda each: _or_lowest(each.facts["val_srcc"]), reverse=True)
     differences = _differences(order, samples, seed)
     caveats = first.results["caveat"], interval_caveat(first.results["contents"])
     return {
         "n": len(first.table),
+        "splits": 1,
         "contents": first.results["contents"],
         "score_name": first.results["score_name"],
         "caveat": "; ".join(each for each in caveats if each) or None,
@@ -118,13 +125,12 @@ def as_rows(comparison: dict[str, Any]) -> list[dict[str, Any]]:
 def as_markdown(comparison: dict[str, Any]) -> str:
     """The comparison for a reader."""
     lines = [
-        f"# {len(comparison['experiments'])} experiments on the same {comparison['n']} test pictures",
+        f"# {title(comparison)}",
         "",
         f"Judged against {comparison['score_name']}"
         + (f" ({comparison['caveat']})" if comparison["caveat"] else "")
         + f". Best by validation: **{comparison['best']}**. Differences are in test SRCC, with intervals that hold for "
-        f"all of them together ({100 * comparison['confidence']:.0f} %); each experiment was trained once, and another "
-        "seed would move it too.",
+        f"all of them together ({100 * comparison['confidence']:.0f} %); {about_trainings(comparison)}.",
         "",
         "| experiment | backbone | clusters | validation SRCC | test SRCC | PLCC | KRCC | RMSE | against the best "
         "| s an epoch |",
@@ -141,6 +147,20 @@ def as_markdown(comparison: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def title(comparison: Mapping[str, Any]) -> str:
+    """What was compared, and on how many pictures."""
+    count, splits = len(comparison["experiments"]), comparison["splits"]
+    pictures = f"{comparison['n']:,} test pictures"
+    return f"{count} experiments on the same {pictures}" + (f" of each of {splits} splits" if splits > 1 else "")
+
+
+def about_trainings(comparison: Mapping[str, Any]) -> str:
+    """What the figures are of, and what the other intervals are."""
+    if comparison["splits"] == 1:
+        return "each was trained once, and another seed would move it too"
+    return f"each was trained {comparison['splits']} times; figures are means, in brackets the least and the greatest"
+
+
 def _differences(order: Sequence[Contender], samples: int, seed: int) -> list[dict[str, Any] | None]:
     """Of each one's test SRCC to that of the first; None for the first itself."""
     true = order[0].table["score"].to_numpy(dtype=np.float64)
@@ -155,19 +175,26 @@ def _differences(order: Sequence[Contender], samples: int, seed: int) -> list[di
     found: list[dict[str, Any] | None] = [None]
     for place in range(1, len(order)):
         drawn = np.array([draw[place] - draw[0] for draw in draws])
-        found.append(_told(whole[place] - whole[0], drawn[np.isfinite(drawn)], tail))
+        drawn = drawn[np.isfinite(drawn)]
+        bounds = np.quantile(drawn, [tail, 1 - tail]) if len(drawn) else (np.nan, np.nan)
+        found.append(told(whole[place] - whole[0], *bounds))
     return found
 
 
-def _told(difference: float, drawn: NDArray[np.float64], tail: float) -> dict[str, Any]:
-    if not len(drawn) or not np.isfinite(difference):
-        return {"value": None, "low": None, "high": None, "verdict": "cannot be told: too few contents"}
-    low, high = (float(bound) for bound in np.quantile(drawn, [tail, 1 - tail]))
+def told(difference: float, low: float, high: float) -> dict[str, Any]:
+    """A difference to the best with its interval, and what it says; NaN where nothing can be said."""
+    if not np.isfinite([difference, low, high]).all():
+        return {"value": None, "low": None, "high": None, "verdict": "cannot be told"}
     verdict = "worse" if high < 0 else "better" if low > 0 else "no difference found"
-    return {"value": float(difference), "low": low, "high": high, "verdict": verdict}
+    return {"value": float(difference), "low": float(low), "high": float(high), "verdict": verdict}
 
 
-def _check_same_pictures(first: Contender, other: Contender) -> None:
+def check_same_pictures(first: Contender, other: Contender) -> None:
+    """Two experiments were tested on the same pictures.
+
+    Raises:
+        UserError: they were not.
+    """
     ours, theirs = (each.table[["image", "score"]] for each in (first, other))
     if len(ours) == len(theirs) and ours.equals(theirs):
         return

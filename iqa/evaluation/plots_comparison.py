@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullFormatter
 
+from iqa.evaluation.comparison import about_trainings, title
 from iqa.evaluation.plots_style import GREY, PALETTE, RED, new_figure, styled
 
 _BEST, _ALIKE, _APART = PALETTE[2], PALETTE[0], PALETTE[5]
@@ -22,17 +23,16 @@ def comparison(found: Mapping[str, Any]) -> Figure:
     """One row per experiment, the best by validation on top.
 
     Args:
-        found: what `iqa.evaluation.comparison.compare` returns.
+        found: what `compare` or `compare_splits` returns.
     """
     rows: Sequence[Mapping[str, Any]] = found["experiments"]
-    title = f"{len(rows)} experiments on the same {found['n']:,} test pictures"
     caveat = (
         f"best by validation: {found['best']}; differences: "
-        f"{100 * found['confidence']:.0f} % intervals that hold for all of them together; each trained once"
+        f"{100 * found['confidence']:.0f} % intervals that hold for all of them together; {about_trainings(found)}"
     )
     if found["caveat"]:
         caveat += f"\n{found['caveat']}"
-    figure = new_figure(11, 1.7 + _ROW * len(rows), title, caveat)
+    figure = new_figure(11, 1.7 + _ROW * len(rows), title(found), caveat)
     reached, apart, cost = figure.subplots(1, 3, sharey=True, width_ratios=[3, 3, 2])
     _reached(reached, rows, found["score_name"])
     _apart(apart, rows)
@@ -57,7 +57,7 @@ def _apart(axes: Axes, rows: Sequence[Mapping[str, Any]]) -> None:
         if difference is None:
             axes.plot(0, place, "D", color=_BEST, markersize=6)
         elif difference["value"] is None:
-            axes.annotate("too few contents", (0, place), (6, 0), textcoords="offset points", va="center", fontsize=7)
+            axes.annotate("cannot be told", (0, place), (6, 0), textcoords="offset points", va="center", fontsize=7)
         else:
             _point(axes, place, difference, _colour(row))
     axes.set_title("Against the best")

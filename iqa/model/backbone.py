@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import inspect
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import timm
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from iqa.errors import UserError
-from iqa.model.depthwise import quicken
 from iqa.model.facts import native_size, pretrained_config
+from iqa.model.nets import create, intermediates
 from iqa.model.pooling import mean_std
 from iqa.model.stages import first_modules, stages_of, without
 from iqa.model.weights import load_pretrained
@@ -84,14 +82,14 @@ class Backbone(nn.Module):
         self.native_size = native_size(name)
         self.pooling = pooling
         self.stages = stages
-        self.net: Any = _create(name)
+        self.net: Any = create(name)
         self.weights_source = load_pretrained(self.net, name, weights) if pretrained else "random weights"
         # Convolutions run twice as fast on it, on CPUs and GPUs alike; a transformer does not care.
         self.net.to(memory_format=torch.channels_last)
         self._set_input_size()
         self.register_buffer("mean", torch.tensor(config["mean"]).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(config["std"]).view(1, 3, 1, 1))
-        self._arguments = _intermediates(self.net, stages)
+        self._arguments = intermediates(self.net, stages)
         self._drop_last_stage = False
         self.freeze_norm = freeze_norm
         self.frozen_stages = frozen_stages
@@ -118,6 +116,11 @@ class Backbone(nn.Module):
                 f"backbone '{self.name}' sees one size only", got=f"training.crop {share}", fix="set training.crop to 1"
             )
         return torch.cat([self._features(images, round(side * share)) for side in self.sides], dim=1)
+
+    @property
+    def parts(self) -> list[int]:
+        """Features of each scale."""
+        return [self.num_features // len(self.sides)] * len(self.sides)
 
     def stem(self, images: Tensor) -> Stem:
         """What the frozen stages make of uint8 pictures [B, 3, H, W]; for `from_stem`."""
@@ -256,29 +259,3 @@ class Backbone(nn.Module):
             got=str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__,
             fix=f"set data.image_size, for instance to {self.native_size}",
         )
-
-
-def _create(name: str) -> nn.Module:
-    net = timm.create_model(name, pretrained=False, num_classes=0)
-    quicken(net)
-    if not hasattr(net, "forward_intermediates"):
-        raise UserError(
-            f"backbone '{name}' does not show its feature maps",
-            expected="a timm model with forward_intermediates",
-            fix="use for instance resnet18, efficientnet_b0, vit_small_patch16_224 or tf_efficientnet_lite0",
-        )
-    return net
-
-
-def _intermediates(net: Any, stages: Literal["all", "last"]) -> dict[str, Any]:
-    """Arguments of forward_intermediates that pick the feature maps."""
-    accepted = inspect.signature(net.forward_intermediates).parameters
-    if stages == "last":
-        return {"indices": 1}
-    if "extra_blocks" in accepted:  # EfficientNet and MobileNet: every block, not only one per stride
-        return {"indices": list(range(1, len(net.blocks) + 1)), "extra_blocks": True}
-    reductions = [info["reduction"] for info in net.feature_info]
-    depth = len(reductions)
-    if depth >= 8 and len(set(reductions)) == 1:  # a plain transformer: quarters of its depth
-        return {"indices": [depth * quarter // 4 - 1 for quarter in (1, 2, 3, 4)]}
-    return {"indices": None}

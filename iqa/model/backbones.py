@@ -26,6 +26,11 @@ class SideBySide(nn.Module):
     def forward(self, images: Tensor, share: float = 1.0) -> Tensor:
         return torch.cat([backbone(images, share) for backbone in self.backbones], dim=1)
 
+    @property
+    def parts(self) -> list[int]:
+        """Features of each backbone at each scale."""
+        return [part for backbone in members(self) for part in backbone.parts]
+
     def no_weight_decay(self) -> set[str]:
         """Names of parameters that are exempt from weight decay."""
         return {

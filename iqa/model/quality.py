@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -13,6 +13,7 @@ from iqa.config import MixtureConfig, ModelConfig
 from iqa.errors import UserError
 from iqa.model.backbone import Backbone, Stem
 from iqa.model.backbones import AnyBackbone, build_backbone
+from iqa.model.committee import build_reduction, views
 from iqa.model.head import QualityHead
 from iqa.model.mixture import EmFit, GaussianMixture
 from iqa.model.reduction import Reduction
@@ -51,8 +52,9 @@ class QualityModel(nn.Module):
         head: embedding, projection and score.
         mixture: over the head's projection; None for the control without one.
         reduction: of a frozen backbone's features; None hands them to the head as they are.
-        companions: further heads over the same features and the same mixture, which stands on the first head alone;
-            together a deep ensemble (Lakshminarayanan, Pritzel, Blundell, NeurIPS 2017).
+        companions: further heads over the same mixture, which stands on the first head alone; together a deep
+            ensemble (Lakshminarayanan, Pritzel, Blundell, NeurIPS 2017).
+        seen: the columns of the features that each head sees, the first head's first; None: each sees all.
         freeze_backbone: keep the backbone's weights and running statistics as they are.
         mirror: in evaluation, let a trained backbone see each picture and its mirror image, and take the mean of
             their features.
@@ -65,6 +67,7 @@ class QualityModel(nn.Module):
         mixture: GaussianMixture | None,
         reduction: Reduction | None = None,
         companions: Iterable[QualityHead] = (),
+        seen: Sequence[slice] | None = None,
         *,
         freeze_backbone: bool = False,
         mirror: bool = False,
@@ -75,6 +78,7 @@ class QualityModel(nn.Module):
         self.mixture = mixture
         self.reduction = reduction
         self.companions = nn.ModuleList(companions)
+        self._seen = list(seen or [slice(None)] * (1 + len(self.companions)))
         self.freeze_backbone = freeze_backbone
         # A frozen backbone's features are kept, and a mirrored copy of them would cost as much again.
         self.mirror = mirror and not freeze_backbone
@@ -105,10 +109,8 @@ class QualityModel(nn.Module):
         """
         if backbone is None:
             backbone = build_backbone(model, image_size, load_weights=load_weights)
-        columns, reduction = backbone.num_features, None
-        if model.freeze_backbone and 0 < model.pca_dim < columns:
-            reduction = Reduction(columns, model.pca_dim)
-            columns = model.pca_dim
+        reduction = build_reduction(model, backbone)
+        seen = views(model, backbone, reduction)
         settings = model.mixture
         mixture = None
         if model.n_clusters:
@@ -121,7 +123,7 @@ class QualityModel(nn.Module):
             )
         heads = [
             QualityHead(
-                columns,
+                columns.stop - columns.start,
                 normalise=reduction is None,
                 standardise=model.standardise and not model.freeze_backbone,
                 feature_dim=model.feature_dim,
@@ -131,10 +133,10 @@ class QualityModel(nn.Module):
                 encoding_size=mixture.encoding_size if mixture else 0,
                 score_mean=score_mean,
             )
-            for first in (True, *[False] * (model.heads - 1))
+            for first, columns in zip((True, *[False] * (len(seen) - 1)), seen, strict=True)
         ]
         freeze, mirror = model.freeze_backbone, model.mirror
-        return cls(backbone, heads[0], mixture, reduction, heads[1:], freeze_backbone=freeze, mirror=mirror)
+        return cls(backbone, heads[0], mixture, reduction, heads[1:], seen, freeze_backbone=freeze, mirror=mirror)
 
     def forward(self, images: Tensor, share: float = 1.0) -> Prediction:
         """Predict from pictures, uint8 [B, 3, H, W], or from crops that are `share` of a picture's side."""
@@ -159,12 +161,13 @@ class QualityModel(nn.Module):
 
         Mixed precision pays while a backbone trains, or where features are many; a head of few is quick by itself.
         """
-        mixed = self.training and (not self.freeze_backbone or features.shape[1] >= _MANY)
+        many = self.reduction is None and features.shape[1] >= _MANY
+        mixed = self.training and (not self.freeze_backbone or many)
         with torch.autocast(features.device.type, enabled=mixed and torch.is_autocast_enabled(features.device.type)):
             return self._judge(features if mixed else features.float())
 
     def _judge(self, features: Tensor) -> Prediction:
-        embedding = self.head.embed(features)
+        embedding = self.head.embed(features[:, self._seen[0]])
         z = self.head.project(embedding)
         if self.mixture is None or z is None:
             scores = self._by_head(features, embedding, None)
@@ -179,7 +182,8 @@ class QualityModel(nn.Module):
     def _by_head(self, features: Tensor, embedding: Tensor, encoding: Tensor | None) -> Tensor:
         companions = cast(Iterable[QualityHead], self.companions)
         scores = [self.head.score(embedding, encoding)]
-        scores += [head.score(head.embed(features), encoding) for head in companions]
+        for head, columns in zip(companions, self._seen[1:], strict=True):
+            scores.append(head.score(head.embed(features[:, columns]), encoding))
         return torch.stack(scores)
 
     def start_mixture(self, embeddings: Tensor, settings: MixtureConfig, *, seed: int = 0) -> EmFit:

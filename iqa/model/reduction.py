@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -21,6 +24,9 @@ class Reduction(nn.Module):
     Args:
         num_features: D.
         dim: components; those that the pictures cannot fill stay zero.
+
+    Attributes:
+        columns: of what `forward` returns: dim, and whatever stands beside it.
     """
 
     centre: Tensor
@@ -29,6 +35,7 @@ class Reduction(nn.Module):
 
     def __init__(self, num_features: int, dim: int) -> None:
         super().__init__()
+        self.columns = [dim]
         self.register_buffer("centre", torch.zeros(num_features))
         self.register_buffer("directions", torch.randn(num_features, dim) / num_features**0.5)
         self.register_buffer("fitted", torch.tensor(False))
@@ -60,6 +67,33 @@ class Reduction(nn.Module):
     def apply_in_parts(self, features: Tensor) -> Tensor:
         """`forward` for any number of pictures, some at a time."""
         return torch.cat([self(part) for part in features.split(_ROWS)])
+
+
+class PartwiseReduction(Reduction):
+    """The same, and beside it components of each part of the features by itself: float32 [B, dim + those of parts].
+
+    Args:
+        widths: columns of the parts, in order; together D.
+        dim: components of the whole; a part has half as many.
+    """
+
+    def __init__(self, widths: Sequence[int], dim: int) -> None:
+        super().__init__(sum(widths), dim)
+        self._widths = list(widths)
+        own = [max(1, min(width, dim // 2)) for width in widths]
+        self.parts = nn.ModuleList(Reduction(*sizes) for sizes in zip(widths, own, strict=True))
+        self.columns = [dim, *own]
+
+    def forward(self, features: Tensor) -> Tensor:
+        parts = features.split(self._widths, dim=1)
+        own = [part(columns) for part, columns in zip(self.parts, parts, strict=True)]
+        return torch.cat([super().forward(features), *own], dim=1)
+
+    @torch.no_grad()
+    def fit(self, features: Tensor) -> None:
+        super().fit(features)
+        for part, columns in zip(self.parts, features.split(self._widths, dim=1), strict=True):
+            cast(Reduction, part).fit(columns)
 
 
 def _normalise(features: Tensor) -> Tensor:

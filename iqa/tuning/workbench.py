@@ -108,9 +108,7 @@ class Workbench:
             values = reduced(reduction, features, store, self.device)
             return reduction.state_dict(), values
 
-        kept: tuple[dict[str, Tensor], Tensor] = self._reductions.get(
-            (key, reduction.directions.shape[1], trained_on), make
-        )
+        kept: tuple[dict[str, Tensor], Tensor] = self._reductions.get((key, tuple(reduction.columns), trained_on), make)
         reduction.load_state_dict(kept[0])
         return kept[1]
 

@@ -194,3 +194,31 @@ def test_heads_learn_each_by_itself_and_are_averaged():
     assert any(parameter.grad.any() for parameter in model.companions[0].parameters())
     names = {id(p) for group in model.parameter_groups(1e-3, 1e-4) for p in group["params"]}
     assert {id(p) for p in model.companions.parameters()} <= names
+
+
+@pytest.mark.parametrize("pca_dim", [0, 6])
+def test_heads_of_a_part_see_one_backbone_at_one_scale(pca_dim: int) -> None:
+    parts = {"backbone": "resnet10t+test_resnet", "scales": (1.0, 0.5), "part_heads": 1, "heads": 2}
+    torch.manual_seed(0)
+    model = QualityModel.from_config(
+        config().model_copy(update={**parts, "freeze_backbone": True, "pca_dim": pca_dim}), SIDE
+    )
+    if model.reduction is not None:
+        with torch.no_grad():
+            model.reduction.fit(model.backbone(pictures()))
+    model.eval()
+    features = model.features(pictures())
+    widths = model.backbone.parts if model.reduction is None else model.reduction.columns[1:]
+    assert len(widths) == 4
+    said = model.from_features(features).by_head
+    assert len(said) == 2 + 4
+    blind = features.clone()
+    blind[:, features.shape[1] - widths[-1] :] += torch.randn(widths[-1])
+    changed = (model.from_features(blind).by_head - said).abs().amax(1) > 1e-6
+    # Without components the heads of the whole see the last part, too.
+    assert changed.tolist() == [not pca_dim, not pca_dim, False, False, False, True]
+
+
+def test_heads_of_parts_need_parts() -> None:
+    with pytest.raises(ValueError, match="several backbones or several"):
+        config(part_heads=1)

@@ -8,7 +8,7 @@ import torch
 from sklearn.decomposition import PCA
 from torch.nn import functional
 
-from iqa.model.reduction import Reduction
+from iqa.model.reduction import PartwiseReduction, Reduction
 
 
 def features(count: int = 200, columns: int = 60, seed: int = 0) -> torch.Tensor:
@@ -55,3 +55,22 @@ def test_fewer_pictures_than_components_leave_the_rest_empty() -> None:
     reduced = reduction(features(count=5))
     assert torch.isfinite(reduced).all()
     assert torch.count_nonzero(reduced.abs().sum(0)) <= 5
+
+
+def test_parts_are_reduced_beside_the_whole_each_by_itself() -> None:
+    seen = features()
+    both = PartwiseReduction([40, 20], 8)
+    both.fit(seen)
+    reduced = both(seen)
+    assert reduced.shape[1] == sum(both.columns) == 8 + 4 + 4
+    for part, columns in ((seen, slice(0, 8)), (seen[:, :40], slice(8, 12)), (seen[:, 40:], slice(12, 16))):
+        alone = Reduction(part.shape[1], columns.stop - columns.start)
+        alone.fit(part)
+        torch.testing.assert_close(reduced[:, columns], alone(part))
+
+
+def test_a_part_of_few_features_has_no_more_components_than_features() -> None:
+    both = PartwiseReduction([57, 3], 16)
+    both.fit(features())
+    assert both.columns == [16, 8, 3]
+    assert torch.isfinite(both(features())).all()

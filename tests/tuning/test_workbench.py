@@ -24,9 +24,10 @@ def story(history: list[Any]) -> list[dict[str, Any]]:
     [
         {"model.freeze_backbone": True},
         {"model.freeze_backbone": True, "model.pca_dim": 16, "training.ema_decay": 0.9},
+        {"model.freeze_backbone": True, "model.pca_dim": 16, "model.scales": [1.0, 0.7], "model.part_heads": 1},
         {"model.freeze_backbone": False},
     ],
-    ids=["frozen", "reduced", "finetuned"],
+    ids=["frozen", "reduced", "in parts", "finetuned"],
 )
 def test_every_trial_is_what_train_would_do(tiny, tmp_path: Path, settings: dict[str, Any]) -> None:
     config = tiny(**settings)
