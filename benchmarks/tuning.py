@@ -165,7 +165,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--config", default="configs/quick_test.json")
     parser.add_argument("--trials", type=int, default=20)
     parser.add_argument("--workers", type=int, default=cores())
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=3, help="in one process; 0 leaves these out")
     parser.add_argument("--separate", type=int, default=4)
     options, overrides = parser.parse_known_args(arguments)
     config = load_config(options.config, overrides)
@@ -191,20 +191,24 @@ def main(arguments: list[str]) -> None:
     epochs = sum(len(trial.intermediate_values) for trial in trials) / len(trials)
     print(f"\n{config.experiment_name}: {options.trials} trials of {config.training.epochs} epochs")
     print(f"  as a study runs them {pruned} were pruned; {epochs:.1f} epochs on average")
-    for what, seconds in (
-        (f"study as it is run, {workers}", crew["pruned"] / options.trials),
-        (f"nothing pruned, {workers}", crew["whole"] / options.trials),
-        ("nothing pruned, one process", median(alone)),
-        ("bare trainings", median(bare)),
-        (f"commands ({len(separate)} timed)", command),
-    ):
+    rows = {
+        f"study as it is run, {workers}": crew["pruned"] / options.trials,
+        f"nothing pruned, {workers}": crew["whole"] / options.trials,
+        f"commands ({len(separate)} timed: {_told(separate, 's')})": command,
+    }
+    if options.rounds:
+        rows |= {"nothing pruned, one process": median(alone), "bare trainings": median(bare)}
+    for what, seconds in rows.items():
         print(f"  {what:30} {60 / seconds:8.1f} trials/min  {seconds:7.3f} s a trial  {command / seconds:5.1f} times")
+    if not options.rounds:
+        return
     shares = [100 * (1 - without / within) for within, without in zip(alone, bare, strict=True)]
-    print(f"  storage and tracking: not spent in trainings {_told(outside)}; slower than these alone {_told(shares)}")
+    print(f"  storage and tracking: not spent in trainings {_told(outside, '%')}")
+    print(f"    slower than the trainings alone {_told(shares, '%')}")
 
 
-def _told(percent: list[float]) -> str:
-    return f"{median(percent):.1f} % ({', '.join(f'{each:.1f}' for each in percent)})"
+def _told(figures: list[float], unit: str) -> str:
+    return f"{median(figures):.1f} {unit} ({', '.join(f'{each:.1f}' for each in figures)})"
 
 
 if __name__ == "__main__":
