@@ -158,7 +158,7 @@ def about_trainings(comparison: Mapping[str, Any]) -> str:
     """What the figures are of, and what the other intervals are."""
     if comparison["splits"] == 1:
         return "each was trained once, and another seed would move it too"
-    return f"each was trained {comparison['splits']} times; figures are means, in brackets the least and the greatest"
+    return f"each was trained {comparison['splits']} times; figures are means, with the least and the greatest"
 
 
 def _differences(order: Sequence[Contender], samples: int, seed: int) -> list[dict[str, Any] | None]:
