@@ -15,6 +15,7 @@ from iqa.errors import IqaError
 from iqa.records import EpochRecord
 from iqa.tuning import advice
 from iqa.tuning.planned import PROCESS, REASON, PlannedStudy
+from iqa.tuning.pruning import OnceATrial
 from iqa.tuning.space import (
     Values,
     apply,
@@ -85,9 +86,7 @@ class Search:
             name,
             {"space": describe(self.space), **settings_apart_from(config, self.space)},
             sampler=optuna.samplers.TPESampler(seed=tuning.seed, n_startup_trials=tuning.startup_trials),
-            pruner=optuna.pruners.MedianPruner(tuning.startup_trials, n_warmup_steps=warmup)
-            if tuning.prune
-            else optuna.pruners.NopPruner(),
+            pruner=OnceATrial(tuning.startup_trials, warmup) if tuning.prune else optuna.pruners.NopPruner(),
         )
 
     def plan(self) -> None:
