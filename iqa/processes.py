@@ -24,13 +24,18 @@ def is_here(process: str) -> bool:
 
 
 def is_alive(process: str) -> bool:
-    """Whether a process of this machine still runs; other machines' are taken to."""
+    """Whether a process of this machine still runs; other machines' are taken to.
+
+    One that has died counts as dead at once, also while its parent has not asked how it ended: in containers whose
+    first process is no init, nobody ever does.
+    """
     import psutil
 
     if not is_here(process):
         return True
     try:
         _, pid, start = process.split(":")
-        return f"{psutil.Process(int(pid)).create_time():.0f}" == start
+        found = psutil.Process(int(pid))
+        return f"{found.create_time():.0f}" == start and found.status() != psutil.STATUS_ZOMBIE
     except (psutil.Error, ValueError):
         return False
