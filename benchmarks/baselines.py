@@ -88,17 +88,23 @@ def main(arguments: list[str]) -> None:
         print(f"skipped: no BIQ2021 in {options.root} (name its folder with --root)")
         return
     results: dict[str, list[dict[str, Any]]] = {name: [] for name in runnable(options.only)}
+    file = options.out / "baselines.json"
     for seed in range(options.splits):
         split = load_split(options, seed)
         for name, folds in results.items():
             if name not in SLOW or seed < options.finetune_splits:
                 folds.append(run(name, split, options.bootstrap))
-    results = {name: folds for name, folds in results.items() if folds}
+                # At once: a network takes many minutes, and the next may fail.
+                write_json(file, {"options": shown(options), "baselines": without_empty(results)})
+    results = without_empty(results)
     if not results:
         raise UserError("nothing was run", fix="name baselines that are installed with --only, and at least one split")
     print_table(results)
-    write_json(options.out / "baselines.json", {"options": shown(options), "baselines": results})
-    print(f"\nwritten: {options.out / 'baselines.json'}")
+    print(f"\nwritten: {file}")
+
+
+def without_empty(results: dict[str, list[Any]]) -> dict[str, list[Any]]:
+    return {name: folds for name, folds in results.items() if folds}
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:

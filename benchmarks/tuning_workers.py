@@ -1,9 +1,10 @@
-"""Three workers on one study in PostgreSQL, one of them killed in mid-trial: is any trial lost or counted twice?
+"""Three workers on one study, one of them killed in mid-trial: is any trial lost or counted twice?
 
-    python benchmarks/tuning_workers.py [--trials 24] [--postgres /usr/lib/postgresql/15/bin]
+    python benchmarks/tuning_workers.py [--trials 24] [--postgres /usr/lib/postgresql/15/bin | --storage URL]
 
-Starts a server of its own in a temporary folder (Debian: apt install postgresql; as root it runs as user postgres),
-holding both the study and MLflow's store. SIGKILL goes to a worker while a trial of its runs; the others meet the
+Starts a PostgreSQL server of its own in a temporary folder (Debian: apt install postgresql; as root it runs as user
+postgres), holding both the study and MLflow's store. With --storage the study is made there (MySQL, Optuna's proxy, a
+journal file), and MLflow's store is a file. SIGKILL goes to a worker while a trial of its runs; the others meet the
 budget.
 """
 
@@ -20,7 +21,8 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from glob import glob
 from pathlib import Path
 
@@ -29,14 +31,25 @@ import optuna
 from iqa.cli import run_command
 from iqa.errors import IqaError, UserError
 from iqa.tuning.planned import PROCESS
+from iqa.tuning.storage import open_storage
 
 ROOT = Path(__file__).resolve().parent.parent
 HEARTBEAT = 2
+#: Of the study, after its config.
+NAME = "quick_test"
+
+
+@dataclass(frozen=True)
+class Places:
+    """URLs of the study's storage and of MLflow's store."""
+
+    study: str
+    runs: str
 
 
 @contextmanager
-def server(binaries: Path) -> Iterator[str]:
-    """A PostgreSQL server with the databases `study` and `mlflow`; gives the start of their URLs."""
+def server(binaries: Path) -> Iterator[Places]:
+    """A PostgreSQL server with the databases `study` and `mlflow`."""
     with tempfile.TemporaryDirectory() as scratch:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
@@ -55,23 +68,23 @@ def server(binaries: Path) -> Iterator[str]:
         try:
             for name in ("study", "mlflow"):
                 subprocess.run([binaries / "createdb", "-h", "127.0.0.1", "-p", str(port), "-U", "iqa", name], **run)
-            yield f"postgresql://iqa@127.0.0.1:{port}"
+            yield Places(*(f"postgresql://iqa@127.0.0.1:{port}/{name}" for name in ("study", "mlflow")))
         finally:
             subprocess.run([*control, "-m", "immediate", "stop"], **run)
 
 
-def start_worker(number: int, url: str, trials: int, folder: Path) -> subprocess.Popen[bytes]:
+def start_worker(number: int, places: Places, trials: int, folder: Path) -> subprocess.Popen[bytes]:
     log = (folder / f"worker{number}.log").open("wb")
     command = [
         *(sys.executable, "-m", "pipelines.tune_optuna", "--config", str(ROOT / "configs/quick_test.json")),
-        *("--storage", f"{url}/study", "--heartbeat", str(HEARTBEAT), "--trials", str(trials)),
+        *("--storage", places.study, "--heartbeat", str(HEARTBEAT), "--trials", str(trials)),
         *("--output", str(folder / "experiments"), "--tuned", str(folder / "tuned")),
         *("--data.train_samples", "300", "--data.val_samples", "100", "--tuning.range_values", "3"),
     ]
     environment = {
         **os.environ,
         "PYTHONPATH": str(ROOT),
-        "MLFLOW_TRACKING_URI": f"{url}/mlflow",
+        "MLFLOW_TRACKING_URI": places.runs,
         "OMP_NUM_THREADS": "1",
     }
     return subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=subprocess.STDOUT)
@@ -90,7 +103,7 @@ def kill_in_mid_trial(worker: subprocess.Popen[bytes], study: optuna.Study, seco
     raise IqaError("the worker to be killed never ran a trial")
 
 
-def report(url: str, trials: int, killed: int, study: optuna.Study) -> None:
+def report(runs_at: str, trials: int, killed: int, study: optuna.Study) -> None:
     """The trials by state and by worker, and MLflow's runs, with what must hold."""
     from mlflow import MlflowClient
 
@@ -99,7 +112,7 @@ def report(url: str, trials: int, killed: int, study: optuna.Study) -> None:
     counted = [trial for trial in everything if trial.number not in superseded]
     states = Counter(trial.state.name for trial in counted)
     workers = Counter(trial.user_attrs[PROCESS].split(":")[1] for trial in counted)
-    client = MlflowClient(f"{url}/mlflow")
+    client = MlflowClient(runs_at)
     runs = client.search_runs(["0"], max_results=1000)
     roles = Counter((run.data.tags["role"], run.info.status) for run in runs)
     finished = [run.info.run_name for run in runs if run.data.tags["role"] == "trial" and run.info.status != "FAILED"]
@@ -127,31 +140,41 @@ def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0], allow_abbrev=False)
     parser.add_argument("--trials", type=int, default=24)
     parser.add_argument("--postgres", default=next(iter(sorted(glob("/usr/lib/postgresql/*/bin"))), ""))
+    parser.add_argument("--storage", help="where to make the study, in place of PostgreSQL")
     options = parser.parse_args(arguments)
     binaries = Path(options.postgres)
-    if not (binaries / "initdb").is_file():
+    if not options.storage and not (binaries / "initdb").is_file():
         raise UserError(
             "no PostgreSQL server", got=options.postgres, fix="apt install postgresql, or --postgres FOLDER"
         )
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    with server(binaries) as url, tempfile.TemporaryDirectory() as scratch:
+    with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        workers = [start_worker(number, url, options.trials, folder) for number in range(3)]
-        study = None
-        while study is None:
-            for number, worker in enumerate(workers):
-                if worker.poll():
-                    raise IqaError(f"worker {number} failed", got=(folder / f"worker{number}.log").read_text()[-2000:])
-            try:
-                study = optuna.load_study(study_name="quick_test", storage=f"{url}/study")
-            except Exception:
-                time.sleep(0.2)
-        killed = kill_in_mid_trial(workers[1], study)
-        for number in (0, 2):
-            if workers[number].wait(timeout=1200):
-                print((folder / f"worker{number}.log").read_text()[-3000:])
-                raise IqaError(f"worker {number} failed")
-        report(url, options.trials, killed, study)
+        given = Places(options.storage or "", f"sqlite:///{folder}/mlflow.db")
+        with nullcontext(given) if options.storage else server(binaries) as places:
+            share(places, options.trials, folder)
+
+
+def share(places: Places, trials: int, folder: Path) -> None:
+    """Let three workers share a study, kill one, and tell how it went."""
+    storage = open_storage(places.study, HEARTBEAT)
+    if NAME in optuna.get_all_study_names(storage):
+        raise UserError(f"a study called '{NAME}' exists there", fix="name a storage without it")
+    workers = [start_worker(number, places, trials, folder) for number in range(3)]
+    study = None
+    while study is None:
+        for number, worker in enumerate(workers):
+            if worker.poll():
+                raise IqaError(f"worker {number} failed", got=(folder / f"worker{number}.log").read_text()[-2000:])
+        try:
+            study = optuna.load_study(study_name=NAME, storage=storage)
+        except KeyError:
+            time.sleep(0.2)
+    killed = kill_in_mid_trial(workers[1], study)
+    for number in (0, 2):
+        if workers[number].wait(timeout=1200):
+            print((folder / f"worker{number}.log").read_text()[-3000:])
+            raise IqaError(f"worker {number} failed")
+    report(places.runs, trials, killed, study)
 
 
 if __name__ == "__main__":
