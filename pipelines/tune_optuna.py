@@ -72,11 +72,17 @@ def main(arguments: list[str]) -> None:
     # Imported late: --help and a faulty config must not wait for torch.
     from iqa.tuning.space import read_space
     from iqa.tuning.storage import open_storage
-    from iqa.tuning.workbench import Workbench
 
     read_space(config)
     storage = open_storage(options.storage, options.heartbeat)
-    findings = tune(config, Workbench(config), storage, name, folder, crew, helps=options.helper)
+    with crew:
+        from iqa.tuning.planned import await_plan
+        from iqa.tuning.workbench import Workbench
+
+        bench = Workbench(config)
+        if options.helper:
+            await_plan(storage, name)
+        findings = tune(config, bench, storage, name, folder, crew, helps=options.helper)
     if options.helper:
         return
     target = write_tuned(config, findings, Path(options.tuned) / f"{name}.json", command)
@@ -123,11 +129,11 @@ def tune(
         print(f"study {name}: {config.tuning.trials} trials over {', '.join(search.space)}", flush=True)
         try:
             teller.follow(tracker, study, config.tuning.trials)
-            with crew:
-                search.work()
-                teller.follow(tracker, None, 0)
-                print(f"\nconfirming what was found on {config.tuning.confirmations} other splits", flush=True)
-                findings = conclude(search, bench, teller, storage)
+            search.work()
+            teller.follow(tracker, None, 0)
+            print(f"\nconfirming what was found on {config.tuning.confirmations} other splits", flush=True)
+            findings = conclude(search, bench, teller, storage)
+            crew.part()
         except KeyboardInterrupt:
             done = sum(trial.state.is_finished() for trial in study.trials())
             raise Interrupted(

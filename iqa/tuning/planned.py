@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -191,6 +192,26 @@ class PlannedStudy:
 
     def _again(self, trial: FrozenTrial, *, unlimited: bool = False) -> None:
         RetryHeartbeatStaleTrialCallback(max_retry=None if unlimited else RETRIES)(self.study, trial)
+
+
+def await_plan(storage: BaseStorage, name: str) -> None:
+    """Wait until the process that started this one has planned the study `name`.
+
+    Raises:
+        IqaError: that process ended before it had.
+    """
+    parent = os.getppid()
+    while not _planned(storage, name):
+        if os.getppid() != parent:
+            raise IqaError("the command that this process was to help has ended")
+        time.sleep(0.1)
+
+
+def _planned(storage: BaseStorage, name: str) -> bool:
+    try:
+        return PLANNED in optuna.load_study(storage=storage, study_name=name).user_attrs
+    except KeyError:
+        return False
 
 
 def _originals(trials: Sequence[FrozenTrial]) -> list[int]:
