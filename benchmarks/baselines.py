@@ -87,24 +87,20 @@ def main(arguments: list[str]) -> None:
     if not options.root.is_dir():
         print(f"skipped: no BIQ2021 in {options.root} (name its folder with --root)")
         return
-    results: dict[str, list[dict[str, Any]]] = {name: [] for name in runnable(options.only)}
+    results: dict[str, list[dict[str, Any]]] = {}
     file = options.out / "baselines.json"
+    chosen = runnable(options.only)
     for seed in range(options.splits):
         split = load_split(options, seed)
-        for name, folds in results.items():
+        for name in chosen:
             if name not in SLOW or seed < options.finetune_splits:
-                folds.append(run(name, split, options.bootstrap))
+                results.setdefault(name, []).append(run(name, split, options.bootstrap))
                 # At once: a network takes many minutes, and the next may fail.
-                write_json(file, {"options": shown(options), "baselines": without_empty(results)})
-    results = without_empty(results)
+                write_json(file, {"options": shown(options), "baselines": results})
     if not results:
         raise UserError("nothing was run", fix="name baselines that are installed with --only, and at least one split")
     print_table(results)
     print(f"\nwritten: {file}")
-
-
-def without_empty(results: dict[str, list[Any]]) -> dict[str, list[Any]]:
-    return {name: folds for name, folds in results.items() if folds}
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:

@@ -23,7 +23,7 @@ def share_processor(workers: int) -> None:
 
 
 class Crew:
-    """`helpers` processes that run `arguments` of `tune_optuna` as its helpers, at most while the context lasts.
+    """`helpers` processes that run `arguments` of `tune_optuna` as its helpers while the context lasts.
 
     They load what they need while their command does, and wait for its study. What a helper says goes to
     `helper<n>.log` in `logs`. One that fails is reported at the end and costs nothing but time: its trial is planned
@@ -56,25 +56,16 @@ class Crew:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is not None:
-            for process in self._processes:
-                process.terminate()
-        self._part(tell=error is None)
-
-    def part(self) -> None:
-        """Wait for the helpers to end, as they do once no trial is left; say which of them failed."""
-        self._part(tell=True)
-
-    def _part(self, *, tell: bool) -> None:
         for number, process in enumerate(self._processes):
+            if error is not None:
+                process.terminate()
             try:
                 process.wait(PATIENCE)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-            if process.returncode and tell:
+            if process.returncode and error is None:
                 print(f"warning: a helper failed, and the others did its trials: {self._log(number)}", file=sys.stderr)
-        self._processes.clear()
 
     def _log(self, number: int) -> Path:
         return self._logs / f"helper{number + 1}.log"

@@ -10,6 +10,7 @@ import argparse
 import json
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -75,14 +76,15 @@ def main(arguments: list[str]) -> None:
 
     read_space(config)
     storage = open_storage(options.storage, options.heartbeat)
-    with crew:
+    with ExitStack() as helpers:
+        helpers.enter_context(crew)
         from iqa.tuning.planned import await_plan
         from iqa.tuning.workbench import Workbench
 
         bench = Workbench(config)
         if options.helper:
             await_plan(storage, name)
-        findings = tune(config, bench, storage, name, folder, crew, helps=options.helper)
+        findings = tune(config, bench, storage, name, folder, helpers, helps=options.helper)
     if options.helper:
         return
     target = write_tuned(config, findings, Path(options.tuned) / f"{name}.json", command)
@@ -90,12 +92,19 @@ def main(arguments: list[str]) -> None:
 
 
 def tune(
-    config: ExperimentConfig, bench: Any, storage: Any, name: str, folder: Path, crew: Crew, *, helps: bool = False
+    config: ExperimentConfig,
+    bench: Any,
+    storage: Any,
+    name: str,
+    folder: Path,
+    helpers: ExitStack,
+    *,
+    helps: bool = False,
 ) -> dict[str, Any]:
     """Search, confirm and recommend; all of it is told to MLflow and written to `folder`.
 
     Args:
-        crew: works along while trials are run.
+        helpers: work along while trials are run; they are taken over, and have ended when this returns.
         helps: be one of another command's crew, and leave the writing to it.
 
     Returns:
@@ -129,11 +138,11 @@ def tune(
         print(f"study {name}: {config.tuning.trials} trials over {', '.join(search.space)}", flush=True)
         try:
             teller.follow(tracker, study, config.tuning.trials)
-            search.work()
-            teller.follow(tracker, None, 0)
-            print(f"\nconfirming what was found on {config.tuning.confirmations} other splits", flush=True)
-            findings = conclude(search, bench, teller, storage)
-            crew.part()
+            with helpers.pop_all():  # they end before the run does that they report to
+                search.work()
+                teller.follow(tracker, None, 0)
+                print(f"\nconfirming what was found on {config.tuning.confirmations} other splits", flush=True)
+                findings = conclude(search, bench, teller, storage)
         except KeyboardInterrupt:
             done = sum(trial.state.is_finished() for trial in study.trials())
             raise Interrupted(
