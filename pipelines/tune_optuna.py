@@ -178,7 +178,6 @@ class Teller:
         self.close()
         self._tracker, self._study = tracker, study
         self._bar = tqdm(total=budget or None, unit="trial", desc="search" if study else "confirmation", disable=None)
-        self._count()
 
     def close(self) -> None:
         if self._bar is not None:
@@ -189,9 +188,9 @@ class Teller:
 
         self._name, self._values, self._epochs, self._sent = name, values, [], 0
         self._best, self._delivered, self._started = None, time.monotonic(), time.monotonic()
+        self._count()
         if self._tracker is not None:
-            self._child = self._tracker.open_child(name, standard_tags(self._config, "trial"))
-            self._child.log_params(values)
+            self._child = self._tracker.open_child(name, standard_tags(self._config, "trial"), values)
 
     def epoch(self, record: EpochRecord) -> None:
         self._epochs.append(record)
@@ -211,7 +210,7 @@ class Teller:
         seconds = time.monotonic() - self._started
         line = f"{self._name:<10} {state:<8} SRCC {srcc}  {len(self._epochs)} epochs {seconds:.1f} s  {values}"
         self._bar.write(line + (f"\n  {reason}" if state == "failed" and reason else ""), file=sys.stdout)
-        self._count()
+        self._count(1)
 
     def _deliver(self) -> None:
         if self._child is not None:
@@ -221,12 +220,12 @@ class Teller:
         self._sent = len(self._epochs)
         self._delivered = time.monotonic()
 
-    def _count(self) -> None:
-        """The bar counts what all workers did, not this one alone."""
+    def _count(self, done: int = 0) -> None:
+        """The bar counts what all workers had done when this one took its trial, and what it did since."""
         if self._study is None:
-            self._bar.update(1)
+            self._bar.update(done)
         else:
-            self._bar.n = sum(trial.state.is_finished() for trial in self._study.trials())
+            self._bar.n = self._study.finished + done
             self._bar.refresh()
 
 

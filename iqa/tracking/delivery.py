@@ -87,10 +87,13 @@ def send_tags(client: MlflowClient, delivery: Delivery) -> None:
 
 
 def send_params(client: MlflowClient, delivery: Delivery) -> None:
-    """Log settings. MLflow never changes one: what a resumed run sets anew becomes a tag `param.<name>`."""
+    """Log settings. MLflow never changes one: what a resumed run sets anew becomes a tag `param.<name>`.
+
+    A run that is "new" has none yet, and is not asked.
+    """
     from mlflow.entities import Param
 
-    known = client.get_run(delivery["run"]).data.params
+    known = {} if delivery.get("new") else client.get_run(delivery["run"]).data.params
     values = {key: str(value)[:PARAM_LENGTH] for key, value in delivery["params"].items()}
     new = [Param(key, value) for key, value in values.items() if key not in known]
     for start in range(0, len(new), PARAMS_PER_BATCH):

@@ -52,14 +52,15 @@ class Tracker:
         """A tracker that writes to another run of the same store, such as the training that is evaluated."""
         return Tracker(self._outbox if run_id else None, run_id, self._directory)
 
-    def open_child(self, name: str, tags: Mapping[str, Any]) -> Tracker:
-        """A new run under this one, such as a trial of a study; `close_child` ends it."""
+    def open_child(self, name: str, tags: Mapping[str, Any], params: Mapping[str, Any]) -> Tracker:
+        """A new run under this one, such as a trial of a study with its parameters; `close_child` ends it."""
         if self._outbox is None or self._experiment is None:
             return Tracker(None, None)
         run = f"{UNBORN}{uuid.uuid4().hex}"
         tags = {**tags, "mlflow.parentRunId": self._run, PROCESS_TAG: this_process()}
         opening = {"experiment": self._experiment, "name": name, "tags": tags, "start_time": now()}
         self._outbox.put({"what": "create", "run": run, **opening})
+        self._outbox.put({"what": "params", "run": run, "params": dict(params), "new": True})
         return Tracker(self._outbox, run, self._directory, new_run=True, experiment=self._experiment)
 
     def close_child(self, status: Literal["FINISHED", "FAILED", "KILLED"], tags: Mapping[str, Any]) -> None:

@@ -25,7 +25,7 @@ from iqa.records import EpochRecord
 from iqa.training.average import AveragedModel
 from iqa.training.feeds import Batch, Feed
 from iqa.training.losses import quality_loss, training_loss
-from iqa.training.optimizer import Schedule, build_optimizer
+from iqa.training.optimizer import Schedule, build_optimizer, limit_gradient
 from iqa.training.tally import Tally, correlations
 
 #: Least seconds between two looks at the running loss: each look makes the device wait.
@@ -176,7 +176,7 @@ class Trainer:
         if self.settings.clip_gradient:
             # Each on its own: a mixture far from its points must not hold back the rest.
             for parameters in self._clipped:
-                torch.nn.utils.clip_grad_norm_(parameters, self.settings.clip_gradient)
+                limit_gradient(parameters, self.settings.clip_gradient)
         self.optimizer.step()
         if self._average is not None:
             self._average.update()

@@ -60,6 +60,7 @@ class PlannedStudy:
             self._check(identity)
         self._budget = 0
         self._current: int | None = None
+        self._seen: list[FrozenTrial] = []
 
     def attribute(self, name: str, wait: float = 0) -> Any:
         """What a worker noted for all under `name`, or None if nobody does within `wait` seconds."""
@@ -101,7 +102,8 @@ class PlannedStudy:
             KeyboardInterrupt: the trial in hand is planned again.
         """
         while True:
-            states = [trial.state for trial in self._recover()]
+            self._recover()
+            states = [trial.state for trial in self._counting(self._seen)]
             if TrialState.WAITING in states:
                 self._take_one(run)
             elif TrialState.RUNNING in states:
@@ -111,14 +113,12 @@ class PlannedStudy:
 
     def trials(self) -> list[FrozenTrial]:
         """The trials that count: neither planned beyond the budget nor superseded by another attempt."""
-        trials = self.study.get_trials(deepcopy=False)
-        superseded = {number for trial in trials for number in _history(trial)}
-        surplus = set(_originals(trials)[self._budget :])
-        return [
-            trial
-            for trial in trials
-            if trial.number not in superseded and VOID not in trial.user_attrs and _origin(trial) not in surplus
-        ]
+        return self._counting(self._look())
+
+    @property
+    def finished(self) -> int:
+        """How many of them were at an end when this worker last looked."""
+        return sum(trial.state.is_finished() for trial in self._counting(self._seen))
 
     def others_at_work(self) -> bool:
         """Whether another process of this machine runs a trial now."""
@@ -146,6 +146,20 @@ class PlannedStudy:
             fix="choose another name with --study, or go on with the settings that it was begun with",
         )
 
+    def _look(self) -> list[FrozenTrial]:
+        """All attempts as the storage has them; each look costs about as much as an epoch of a small head."""
+        self._seen = self.study.get_trials(deepcopy=False)
+        return self._seen
+
+    def _counting(self, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+        superseded = {number for trial in trials for number in _history(trial)}
+        surplus = set(_originals(trials)[self._budget :])
+        return [
+            trial
+            for trial in trials
+            if trial.number not in superseded and VOID not in trial.user_attrs and _origin(trial) not in surplus
+        ]
+
     def _take_one(self, run: Callable[[optuna.Trial], float]) -> None:
         self._current = None
         try:
@@ -159,7 +173,8 @@ class PlannedStudy:
 
     def _run(self, trial: optuna.Trial, run: Callable[[optuna.Trial], float]) -> float:
         self._current = trial.number
-        trials = self.study.get_trials(deepcopy=False)
+        # Whether a trial is beyond the budget depends on those before it alone, so an earlier look will do.
+        trials = self._seen if trial.number < len(self._seen) else self._look()
         if _origin(trials[trial.number]) in _originals(trials)[self._budget :]:
             trial.set_user_attr(VOID, True)
             raise IqaError("planned beyond the budget")
@@ -176,9 +191,11 @@ class PlannedStudy:
         self._current = None
         return value
 
-    def _recover(self) -> list[FrozenTrial]:
+    def _recover(self) -> None:
         """Plan again what dead processes of this machine had in hand; heartbeats do it for other machines."""
-        for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        for trial in self._look():
+            if trial.state is not TrialState.RUNNING:
+                continue
             process = trial.user_attrs.get(PROCESS)
             # One just begun may still carry the name of the process that an earlier attempt died with.
             begun = trial.datetime_start is not None and datetime.now() - trial.datetime_start > SETTLED
@@ -188,7 +205,7 @@ class PlannedStudy:
                 except (ValueError, optuna.exceptions.UpdateFinishedTrialError):
                     continue  # another worker was quicker
                 self._again(trial)
-        return self.trials()
+                self._look()
 
     def _again(self, trial: FrozenTrial, *, unlimited: bool = False) -> None:
         RetryHeartbeatStaleTrialCallback(max_retry=None if unlimited else RETRIES)(self.study, trial)

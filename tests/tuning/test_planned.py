@@ -41,6 +41,22 @@ def test_a_budget_is_a_total_however_often_the_command_is_given(tmp_path: Path) 
     assert states(study) == {"COMPLETE": 8}
 
 
+def test_a_worker_knows_without_another_look_how_many_were_done_when_it_took_a_trial(tmp_path: Path) -> None:
+    study, other = open_study(tmp_path), open_study(tmp_path)
+    known = []
+    for each in (study, other):
+        each.plan(6)
+
+    def watched(trial: optuna.Trial) -> float:
+        if trial.number == 2:  # another one works meanwhile, of which this one hears at its next trial
+            other.study.optimize(x, n_trials=2)
+        known.append((trial.number, study.finished))
+        return x(trial)
+
+    study.work(watched)
+    assert known == [(0, 0), (1, 1), (2, 2), (5, 5)]
+
+
 def test_the_first_trials_are_the_ones_given(tmp_path: Path) -> None:
     study = open_study(tmp_path)
     study.plan(3, [{"x": 0.25}, {"x": 0.5}])
