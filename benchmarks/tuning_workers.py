@@ -27,6 +27,7 @@ from glob import glob
 from pathlib import Path
 
 import optuna
+from optuna.storages import RetryHeartbeatStaleTrialCallback
 
 from iqa.cli import run_command
 from iqa.errors import IqaError, UserError
@@ -107,8 +108,9 @@ def report(runs_at: str, trials: int, killed: int, study: optuna.Study) -> None:
     """The trials by state and by worker, and MLflow's runs, with what must hold."""
     from mlflow import MlflowClient
 
+    history = RetryHeartbeatStaleTrialCallback.retry_history
     everything = study.get_trials(deepcopy=False)
-    superseded = {number for trial in everything for number in trial.system_attrs.get("retry_history", [])}
+    superseded = {number for trial in everything for number in history(trial)}
     counted = [trial for trial in everything if trial.number not in superseded]
     states = Counter(trial.state.name for trial in counted)
     workers = Counter(trial.user_attrs[PROCESS].split(":")[1] for trial in counted)
@@ -116,7 +118,7 @@ def report(runs_at: str, trials: int, killed: int, study: optuna.Study) -> None:
     runs = client.search_runs(["0"], max_results=1000)
     roles = Counter((run.data.tags["role"], run.info.status) for run in runs)
     finished = [run.info.run_name for run in runs if run.data.tags["role"] == "trial" and run.info.status != "FAILED"]
-    again = [trial for trial in counted if killed in trial.system_attrs.get("retry_history", [])]
+    again = [trial for trial in counted if killed in history(trial)]
     checks = {
         f"trials that count: {dict(states)}, budget {trials}": len(counted) == trials,
         f"trial {killed}, killed, is superseded by {[trial.number for trial in again]}": len(again) == 1,
