@@ -74,6 +74,9 @@ def parse(arguments: list[str], scratch: Path) -> tuple[list[str], Options, Path
     parser.add_argument("--quick", action="store_true", help="smallest sizes: shows that all runs, measures nothing")
     parser.add_argument("--rounds", type=int, default=7, help="turns of each contender (default: %(default)s)")
     parser.add_argument("--backbones", default=BACKBONES, help="of the step table (default: %(default)s)")
+    parser.add_argument(
+        "--pictures", type=int, default=0, help="of an epoch of the step table (default: few, by device)"
+    )
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--data", type=Path, default=shared, help="folder with cifar10/ and kodak24/")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/speed.json"))
@@ -83,12 +86,15 @@ def parse(arguments: list[str], scratch: Path) -> tuple[list[str], Options, Path
         parser.error(f"--only: unknown {', '.join(sorted(unknown))}; expected some of {', '.join(PARTS)}")
     if given.rounds < 1:
         parser.error(f"--rounds: got {given.rounds}, expected 1 or more")
+    if 0 < given.pictures < 128 or given.pictures < 0:
+        parser.error(f"--pictures: got {given.pictures}, expected 128 or more, or 0")
     options = Options(
         device=torch.device(given.device),
         rounds=2 if given.quick else given.rounds,
         quick=given.quick,
         backbones=tuple(given.backbones.split(",")),
         data=given.data,
+        pictures=given.pictures,
         scratch=scratch,
     )
     return [part for part in PARTS if part in parts], options, given.out

@@ -19,7 +19,7 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -75,6 +75,8 @@ class Loop:
 def measure(options: Options) -> list[Row]:
     """The rows of every backbone."""
     sizes = QUICK if options.quick else GPU if options.device.type == "cuda" else CPU
+    if options.pictures:
+        sizes = replace(sizes, train=options.pictures, val=options.pictures // 4)
     return [row for name in options.backbones for row in measure_backbone(name, sizes, options)]
 
 

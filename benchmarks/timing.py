@@ -31,6 +31,7 @@ class Options:
         backbones: timm models of the step table.
         data: folder of real data; a part that needs what is not there raises `LeftOut`.
         scratch: an empty folder for caches and runs, deleted at the end.
+        pictures: training pictures of an epoch of the step table; 0 takes few.
     """
 
     device: torch.device
@@ -39,6 +40,7 @@ class Options:
     backbones: tuple[str, ...]
     data: Path
     scratch: Path
+    pictures: int = 0
 
     @property
     def cifar10(self) -> Path:
