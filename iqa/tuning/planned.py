@@ -147,7 +147,7 @@ class PlannedStudy:
         )
 
     def _look(self) -> list[FrozenTrial]:
-        """All attempts as the storage has them; each look costs about as much as an epoch of a small head."""
+        """All attempts as the storage has them; several milliseconds each time, which short trials feel."""
         self._seen = self.study.get_trials(deepcopy=False)
         return self._seen
 
