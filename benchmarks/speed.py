@@ -86,7 +86,7 @@ def parse(arguments: list[str], scratch: Path) -> tuple[list[str], Options, Path
         parser.error(f"--only: unknown {', '.join(sorted(unknown))}; expected some of {', '.join(PARTS)}")
     if given.rounds < 1:
         parser.error(f"--rounds: got {given.rounds}, expected 1 or more")
-    if 0 < given.pictures < 128 or given.pictures < 0:
+    if given.pictures and given.pictures < 128:
         parser.error(f"--pictures: got {given.pictures}, expected 128 or more, or 0")
     options = Options(
         device=torch.device(given.device),

@@ -117,12 +117,8 @@ def tune(
     teller = Teller(config)
     search = Search(config, bench, teller, storage, name)
     study = search.planned
-    if not helps and study.others_at_work() and "sqlite" in str(getattr(storage, "url", "")):
-        print(
-            "warning: another process works on this study, and SQLite is not made for several: "
-            "use --storage postgresql://..., mysql://..., grpc://HOST:PORT or journal:///FILE",
-            file=sys.stderr,
-        )
+    if not helps:
+        warn_of_sharing(study, storage)
     with open_run(
         config,
         role="tune",
@@ -158,6 +154,16 @@ def tune(
     print((folder / "recommendations.md").read_text(encoding="utf-8"))
     print(f"files: {folder}")
     return findings
+
+
+def warn_of_sharing(study: PlannedStudy, storage: Any) -> None:
+    """Say so where another command is at work on a study in SQLite."""
+    if study.others_at_work() and "sqlite" in str(getattr(storage, "url", "")):
+        print(
+            "warning: another process works on this study, and SQLite is not made for several: "
+            "use --storage postgresql://..., mysql://..., grpc://HOST:PORT or journal:///FILE",
+            file=sys.stderr,
+        )
 
 
 class Teller:

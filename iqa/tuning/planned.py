@@ -103,7 +103,7 @@ class PlannedStudy:
         """
         while True:
             self._recover()
-            states = [trial.state for trial in self._counting(self._seen)]
+            states = [trial.state for trial in self._counting()]
             if TrialState.WAITING in states:
                 self._take_one(run)
             elif TrialState.RUNNING in states:
@@ -113,12 +113,13 @@ class PlannedStudy:
 
     def trials(self) -> list[FrozenTrial]:
         """The trials that count: neither planned beyond the budget nor superseded by another attempt."""
-        return self._counting(self._look())
+        self._look()
+        return self._counting()
 
     @property
     def finished(self) -> int:
         """How many of them were at an end when this worker last looked."""
-        return sum(trial.state.is_finished() for trial in self._counting(self._seen))
+        return sum(trial.state.is_finished() for trial in self._counting())
 
     def others_at_work(self) -> bool:
         """Whether another process of this machine runs a trial now."""
@@ -151,12 +152,13 @@ class PlannedStudy:
         self._seen = self.study.get_trials(deepcopy=False)
         return self._seen
 
-    def _counting(self, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
-        superseded = {number for trial in trials for number in _history(trial)}
-        surplus = set(_originals(trials)[self._budget :])
+    def _counting(self) -> list[FrozenTrial]:
+        """Of the attempts that this worker saw last, those that count."""
+        superseded = {number for trial in self._seen for number in _history(trial)}
+        surplus = set(_originals(self._seen)[self._budget :])
         return [
             trial
-            for trial in trials
+            for trial in self._seen
             if trial.number not in superseded and VOID not in trial.user_attrs and _origin(trial) not in surplus
         ]
 
@@ -193,19 +195,15 @@ class PlannedStudy:
 
     def _recover(self) -> None:
         """Plan again what dead processes of this machine had in hand; heartbeats do it for other machines."""
-        for trial in self._look():
-            if trial.state is not TrialState.RUNNING:
-                continue
-            process = trial.user_attrs.get(PROCESS)
-            # One just begun may still carry the name of the process that an earlier attempt died with.
-            begun = trial.datetime_start is not None and datetime.now() - trial.datetime_start > SETTLED
-            if process and begun and not is_alive(process):
-                try:
-                    self.study.tell(trial.number, state=TrialState.FAIL)
-                except (ValueError, optuna.exceptions.UpdateFinishedTrialError):
-                    continue  # another worker was quicker
-                self._again(trial)
-                self._look()
+        dead = [trial for trial in self._look() if trial.state is TrialState.RUNNING and _is_abandoned(trial)]
+        for trial in dead:
+            try:
+                self.study.tell(trial.number, state=TrialState.FAIL)
+            except (ValueError, optuna.exceptions.UpdateFinishedTrialError):
+                continue  # another worker was quicker
+            self._again(trial)
+        if dead:
+            self._look()
 
     def _again(self, trial: FrozenTrial, *, unlimited: bool = False) -> None:
         RetryHeartbeatStaleTrialCallback(max_retry=None if unlimited else RETRIES)(self.study, trial)
@@ -229,6 +227,14 @@ def _planned(storage: BaseStorage, name: str) -> bool:
         return PLANNED in optuna.load_study(storage=storage, study_name=name).user_attrs
     except KeyError:
         return False
+
+
+def _is_abandoned(trial: FrozenTrial) -> bool:
+    """Whether the process that runs it has died on this machine."""
+    process = trial.user_attrs.get(PROCESS, "")
+    # One just begun may still carry the name of the process that an earlier attempt died with.
+    begun = trial.datetime_start is not None and datetime.now() - trial.datetime_start > SETTLED
+    return bool(process) and begun and not is_alive(process)
 
 
 def _originals(trials: Sequence[FrozenTrial]) -> list[int]:
