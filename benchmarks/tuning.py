@@ -8,8 +8,9 @@ several workers and its pruning, by the command itself, from its first trial's s
 same with nothing pruned. Then, by turns, a search in one process, with storage and MLflow as a user has them, nothing
 pruned, and the same trainings in one process without either. At last some of the trainings of the study as it is run
 as `train_gpu.py` commands, one after the other, evenly chosen: a command knows nothing to be pruned by. What storage
-and tracking take is told twice: what of a search is not spent in its trainings, and how much slower it is than they are
-alone.
+and tracking take is told twice: as the time of a search that is not spent in its trainings, with what the thread that
+writes to MLflow computes beside them; and as how much slower the search is than the trainings are alone, which other
+programs of the machine blur.
 """
 
 from __future__ import annotations
@@ -20,8 +21,10 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any, TypeVar
@@ -75,8 +78,23 @@ class Clocked:
             self.seconds += time.perf_counter() - began
 
 
-def search_seconds(config: ExperimentConfig, folder: Path, name: str) -> tuple[float, float, list[dict[str, Any]]]:
-    """Seconds of a study's search from its first trial to its last, those of its trainings, and what it tried."""
+@dataclass(frozen=True)
+class Spent:
+    """Seconds of a study's search from its first trial to its last, and what it tried."""
+
+    whole: float
+    trainings: float
+    #: Of a processor, for the thread that writes to MLflow.
+    tracking: float
+    tried: list[dict[str, Any]]
+
+    @property
+    def share(self) -> float:
+        """Of storage and tracking, in percent: as if nothing that MLflow's thread does went on beside a training."""
+        return 100 * (self.whole - self.trainings + self.tracking) / self.whole
+
+
+def search_seconds(config: ExperimentConfig, folder: Path, name: str) -> Spent:
     storage = open_storage(f"sqlite:///{folder}/{name}.db", 20)
     bench, teller = Clocked(Workbench(config)), Teller(config)
     bench.trainer(config)
@@ -86,9 +104,15 @@ def search_seconds(config: ExperimentConfig, folder: Path, name: str) -> tuple[f
         teller.follow(tracker, search.planned, config.tuning.trials)
         bench.seconds, started = 0.0, time.perf_counter()
         search.work()
+        written = sum(processor_seconds(thread) for thread in threading.enumerate() if thread.name == "tracking")
     seconds = time.perf_counter() - started  # what MLflow still had to be told included
     teller.close()
-    return seconds, bench.seconds, [dict(trial.params) for trial in search.planned.trials()]
+    return Spent(seconds, bench.seconds, written, [dict(trial.params) for trial in search.planned.trials()])
+
+
+def processor_seconds(thread: threading.Thread) -> float:
+    """What a living thread has computed so far."""
+    return time.clock_gettime(time.pthread_getcpuclockid(thread.ident or 0))
 
 
 def bare_seconds(config: ExperimentConfig, tried: list[dict[str, Any]]) -> float:
@@ -178,12 +202,10 @@ def main(arguments: list[str]) -> None:
         Workbench(config).trainer(config)
         crew["pruned"], trials = crew_seconds(config, options.workers, folder, "pruned")
         crew["whole"], _ = crew_seconds(whole, options.workers, folder, "whole")
-        alone, outside, bare = [], [], []
+        alone, bare = list[Spent](), list[float]()
         for number in range(options.rounds):
-            seconds, inside, tried = search_seconds(whole, folder, f"round{number}")
-            alone.append(seconds / len(tried))
-            outside.append(100 * (1 - inside / seconds))
-            bare.append(bare_seconds(whole, tried) / len(tried))
+            alone.append(search_seconds(whole, folder, f"round{number}"))
+            bare.append(bare_seconds(whole, alone[-1].tried))
         chosen = trials[:: max(1, len(trials) // options.separate)][: options.separate]
         separate = [command_seconds(config, trial.params, folder) for trial in chosen]
     command = median(separate)
@@ -197,14 +219,21 @@ def main(arguments: list[str]) -> None:
         f"commands ({len(separate)} timed: {_told(separate, 's')})": command,
     }
     if options.rounds:
-        rows |= {"nothing pruned, one process": median(alone), "bare trainings": median(bare)}
+        one = median(spent.whole for spent in alone)
+        rows |= {
+            "nothing pruned, one process": one / options.trials,
+            "bare trainings": median(bare) / options.trials,
+        }
     for what, seconds in rows.items():
         print(f"  {what:30} {60 / seconds:8.1f} trials/min  {seconds:7.3f} s a trial  {command / seconds:5.1f} times")
     if not options.rounds:
         return
-    shares = [100 * (1 - without / within) for within, without in zip(alone, bare, strict=True)]
-    print(f"  storage and tracking: not spent in trainings {_told(outside, '%')}")
-    print(f"    slower than the trainings alone {_told(shares, '%')}")
+    slower = [100 * (1 - without / spent.whole) for spent, without in zip(alone, bare, strict=True)]
+    print(
+        f"  storage and tracking: {_told([spent.share for spent in alone], '%')} of the search in one process, of which"
+    )
+    print(f"    MLflow's thread computes {_told([100 * spent.tracking / spent.whole for spent in alone], '%')}")
+    print(f"    the search is slower than the trainings alone by {_told(slower, '%')}")
 
 
 def _told(figures: list[float], unit: str) -> str:

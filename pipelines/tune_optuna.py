@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from iqa.tuning.planned import PlannedStudy
     from iqa.tuning.search import Search
 
-#: Epochs reach MLflow together, so many seconds' worth at a time: writing each would cost more than short ones.
-DELIVER_EVERY = 5.0
 #: What MLflow is told of an epoch: a study has many, and every figure of each would cost more than a short epoch.
 CURVES = ("train_loss", "val_loss", "val_srcc", "val_plcc", "learning_rate")
 #: How the states of a trial stand in MLflow, which knows no pruned runs.
@@ -167,7 +165,7 @@ def warn_of_sharing(study: PlannedStudy, storage: Any) -> None:
 
 
 class Teller:
-    """Tells the terminal and MLflow of trials: a child run for each, its epochs delivered some at a time."""
+    """Tells the terminal and MLflow of trials: a child run for each."""
 
     def __init__(self, config: ExperimentConfig) -> None:
         self._config = config
@@ -192,21 +190,21 @@ class Teller:
     def begun(self, name: str, values: dict[str, Any]) -> None:
         from iqa.tracking import standard_tags
 
-        self._name, self._values, self._epochs, self._sent = name, values, [], 0
-        self._best, self._delivered, self._started = None, time.monotonic(), time.monotonic()
+        self._name, self._values, self._epochs = name, values, 0
+        self._best, self._started = None, time.monotonic()
         self._count()
         if self._tracker is not None:
             self._child = self._tracker.open_child(name, standard_tags(self._config, "trial"), values)
 
     def epoch(self, record: EpochRecord) -> None:
-        self._epochs.append(record)
+        self._epochs += 1
         if record.val_srcc is not None:
             self._best = max(record.val_srcc, -1.0 if self._best is None else self._best)
-        if time.monotonic() - self._delivered > DELIVER_EVERY:
-            self._deliver()
+        if self._child is not None:
+            known = record.metrics()
+            self._child.log_metrics({name: known.get(name) for name in CURVES}, step=record.epoch)
 
     def ended(self, state: str, reason: str | None = None) -> None:
-        self._deliver()
         if self._child is not None:
             self._child.log_metrics({"best_val_srcc": self._best})
             lines = (reason or "").splitlines()
@@ -214,17 +212,9 @@ class Teller:
         values = ", ".join(f"{key.partition('.')[2]} {_short(value)}" for key, value in self._values.items())
         srcc = "  -   " if self._best is None else f"{self._best:.4f}"
         seconds = time.monotonic() - self._started
-        line = f"{self._name:<10} {state:<8} SRCC {srcc}  {len(self._epochs)} epochs {seconds:.1f} s  {values}"
+        line = f"{self._name:<10} {state:<8} SRCC {srcc}  {self._epochs} epochs {seconds:.1f} s  {values}"
         self._bar.write(line + (f"\n  {reason}" if state == "failed" and reason else ""), file=sys.stdout)
         self._count(1)
-
-    def _deliver(self) -> None:
-        if self._child is not None:
-            for record in self._epochs[self._sent :]:
-                known = record.metrics()
-                self._child.log_metrics({name: known.get(name) for name in CURVES}, step=record.epoch)
-        self._sent = len(self._epochs)
-        self._delivered = time.monotonic()
 
     def _count(self, done: int = 0) -> None:
         """The bar counts what all workers had done when this one took its trial, and what it did since."""

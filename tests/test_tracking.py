@@ -162,6 +162,48 @@ def test_no_epoch_waits_for_the_store(store: str, client: Any, monkeypatch: pyte
     assert steps(client, tracker.run_id, "train_loss") == list(range(1, 201))
 
 
+def test_a_short_trial_of_a_study_costs_one_batch(store: str, client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mlflow import MlflowClient
+
+    plain, batches = MlflowClient.log_batch, []
+
+    def counted(self: Any, run_id: str, *arguments: Any, **named: Any) -> Any:
+        batches.append(run_id)
+        return plain(self, run_id, *arguments, **named)
+
+    monkeypatch.setattr(MlflowClient, "log_batch", counted)
+    with open_run(settings(store), role="tune", name="study") as tracker:
+        for number in (1, 2, 3):
+            trial = tracker.open_child(f"trial {number}", {"role": "trial"}, {"rate": number / 10})
+            for each in (1, 2, 3, 4):
+                trial.log_epoch(epoch(each))
+            trial.log_metrics({"best_val_srcc": 0.5})
+            trial.close_child("KILLED" if number == 2 else "FINISHED", {"trial_state": "pruned"})
+    trials = {run.info.run_name: run for run in all_runs(client) if run.info.run_id != tracker.run_id}
+    assert sorted(batches) == sorted(run.info.run_id for run in trials.values())
+    for number, status in ((1, "FINISHED"), (2, "KILLED"), (3, "FINISHED")):
+        run = trials[f"trial {number}"]
+        assert run.info.status == status
+        assert run.data.params == {"rate": str(number / 10)}
+        assert run.data.metrics["best_val_srcc"] == 0.5
+        assert run.data.tags["trial_state"] == "pruned"
+        assert run.data.tags["mlflow.parentRunId"] == tracker.run_id
+        assert steps(client, run.info.run_id, "val_srcc") == [1, 2, 3, 4]
+
+
+def test_more_than_mlflow_takes_at_once_goes_in_several_batches(store: str, client: Any) -> None:
+    with open_run(settings(store), role="tune", name="study") as tracker:
+        many = {f"setting{number}": number for number in range(150)}
+        trial = tracker.open_child("trial", {"role": "trial"}, many)
+        for step in range(1100):
+            trial.log_metrics({"srcc": step / 1100}, step=step)
+        trial.close_child("FINISHED", {f"tag{number}": number for number in range(150)})
+    run = run_of(client, trial.run_id)
+    assert run.data.params == {key: str(value) for key, value in many.items()}
+    assert sorted(steps(client, trial.run_id, "srcc")) == list(range(1100))
+    assert run.data.tags["tag149"] == "149"
+
+
 def test_system_metrics_are_logged(store: str, client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0.1")
     with open_run(settings(store, system_metrics=True), role="train", name="small") as tracker:

@@ -27,7 +27,9 @@ PENDING = "tracking_pending.jsonl"
 PARAM_LENGTH, TAG_LENGTH = 6000, 8000
 #: Such as bold-crab-123.
 RANDOM_NAME = r"[a-z]+-[a-z]+-\d{1,4}"
-PARAMS_PER_BATCH, METRICS_PER_BATCH = 100, 1000
+PARAMS_PER_BATCH, METRICS_PER_BATCH, TAGS_PER_BATCH = 100, 800, 100
+#: What of a run MLflow takes together.
+BATCHED = ("batch", "metrics", "tags")
 
 
 def create_run(client: MlflowClient, delivery: Delivery) -> str:
@@ -75,40 +77,35 @@ def reopen_run(client: MlflowClient, delivery: Delivery) -> None:
         raise UserError(f"the run {delivery['run']} was deleted")
     unnamed = re.fullmatch(RANDOM_NAME, run.info.run_name or "")
     client.update_run(delivery["run"], status="RUNNING", name=delivery["name"] if unnamed else None)
-    send_tags(client, delivery)
+    send_batch(client, delivery)
 
 
-def send_tags(client: MlflowClient, delivery: Delivery) -> None:
-    from mlflow.entities import RunTag
+def send_batch(client: MlflowClient, delivery: Delivery) -> None:
+    """Log what there is of params, metrics ([name, value, time in ms, step]) and tags, together where MLflow allows."""
+    from mlflow.entities import Metric, Param, RunTag
 
-    tags = [RunTag(key, value) for key, value in texts(delivery["tags"]).items()]
-    if tags:
-        client.log_batch(delivery["run"], tags=tags)
+    params = [Param(key, str(value)[:PARAM_LENGTH]) for key, value in delivery.get("params", {}).items()]
+    metrics = [Metric(*entry) for entry in delivery.get("metrics", [])]
+    tags = [RunTag(key, value) for key, value in texts(delivery.get("tags", {})).items()]
+    while params or metrics or tags:
+        client.log_batch(
+            delivery["run"],
+            metrics=metrics[:METRICS_PER_BATCH],
+            params=params[:PARAMS_PER_BATCH],
+            tags=tags[:TAGS_PER_BATCH],
+        )
+        params, metrics, tags = params[PARAMS_PER_BATCH:], metrics[METRICS_PER_BATCH:], tags[TAGS_PER_BATCH:]
 
 
 def send_params(client: MlflowClient, delivery: Delivery) -> None:
-    """Log settings. MLflow never changes one: what a resumed run sets anew becomes a tag `param.<name>`.
-
-    A run that is "new" has none yet, and is not asked.
+    """Log settings of a run that may have some. MLflow never changes one: what a resumed run sets anew becomes a tag
+    `param.<name>`.
     """
-    from mlflow.entities import Param
-
-    known = {} if delivery.get("new") else client.get_run(delivery["run"]).data.params
+    known = client.get_run(delivery["run"]).data.params
     values = {key: str(value)[:PARAM_LENGTH] for key, value in delivery["params"].items()}
-    new = [Param(key, value) for key, value in values.items() if key not in known]
-    for start in range(0, len(new), PARAMS_PER_BATCH):
-        client.log_batch(delivery["run"], params=new[start : start + PARAMS_PER_BATCH])
+    new = {key: value for key, value in values.items() if key not in known}
     changed = {f"param.{key}": value for key, value in values.items() if known.get(key, value) != value}
-    send_tags(client, {"run": delivery["run"], "tags": changed})
-
-
-def send_metrics(client: MlflowClient, delivery: Delivery) -> None:
-    """Log [name, value, time in ms, step] entries."""
-    from mlflow.entities import Metric
-
-    metrics = [Metric(*entry) for entry in delivery["metrics"]]
-    for start in range(0, len(metrics), METRICS_PER_BATCH):
-        client.log_batch(delivery["run"], metrics=metrics[start : start + METRICS_PER_BATCH])
+    send_batch(client, {"run": delivery["run"], "params": new, "tags": changed})
 
 
 def send_text(client: MlflowClient, delivery: Delivery) -> None:
@@ -168,9 +165,8 @@ def bury(client: MlflowClient, delivery: Delivery) -> None:
 
 SENDERS: dict[str, Callable[[MlflowClient, Delivery], None]] = {
     "reopen": reopen_run,
-    "tags": send_tags,
     "params": send_params,
-    "metrics": send_metrics,
+    **dict.fromkeys(BATCHED, send_batch),
     "text": send_text,
     "files": send_files,
     "picture": send_picture,
@@ -179,6 +175,24 @@ SENDERS: dict[str, Callable[[MlflowClient, Delivery], None]] = {
     "end": end_run,
     "bury": bury,
 }
+
+
+def joined(deliveries: list[Delivery]) -> list[Delivery]:
+    """Make one delivery of neighbours that MLflow takes together: that costs hardly more than a single metric."""
+    result: list[Delivery] = []
+    for delivery in deliveries:
+        last = result[-1] if result else {}
+        if delivery["what"] in BATCHED and last.get("what") in BATCHED and delivery["run"] == last["run"]:
+            result[-1] = {
+                "what": "batch",
+                "run": last["run"],
+                "params": last.get("params", {}) | delivery.get("params", {}),
+                "metrics": last.get("metrics", []) + delivery.get("metrics", []),
+                "tags": last.get("tags", {}) | delivery.get("tags", {}),
+            }
+        else:
+            result.append(delivery)
+    return result
 
 
 def texts(tags: dict[str, Any]) -> dict[str, str]:

@@ -7,11 +7,12 @@ import queue
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from iqa.files import write_text
-from iqa.tracking.delivery import PENDING, SENDERS, Delivery, create_run
+from iqa.tracking.delivery import PENDING, SENDERS, Delivery, create_run, joined
 from iqa.tracking.notes import read_run_note, write_run_note
 from iqa.tracking.store import Verdict, check_uri, connect, judge, public_uri, reachable
 
@@ -29,10 +30,11 @@ class Outbox:
     Args:
         uri: tracking URI.
         directory: experiment folder, whose tracking_pending.jsonl holds what is undelivered; None: memory.
+        gather: seconds in which what follows a delivery may join it.
     """
 
-    def __init__(self, uri: str, directory: Path | None) -> None:
-        self.uri = uri
+    def __init__(self, uri: str, directory: Path | None, gather: float = 0) -> None:
+        self.uri, self._gather = uri, gather
         self._directory = Path(directory).resolve() if directory else None
         self._kept: list[Delivery] = self._read_pending()
         self._aliases: dict[str, str] = {}
@@ -108,9 +110,11 @@ class Outbox:
         waiting: list[Delivery | None] = []
         while None not in waiting:
             waiting = [self._queue.get()]
-            while not self._queue.empty():
-                waiting.append(self._queue.get())
-            for delivery in merge_metrics([item for item in waiting if item]):
+            until = time.monotonic() + self._gather
+            with suppress(queue.Empty):
+                while waiting[-1] is not None:
+                    waiting.append(self._queue.get(timeout=max(0.0, until - time.monotonic())))
+            for delivery in joined([item for item in waiting if item]):
                 self._pass_on(delivery)
         if self._kept and not self._hurry:
             self._resend()
@@ -223,18 +227,6 @@ class Outbox:
             write_text(self._directory / PENDING, text)
         except Exception as error:
             self._warn_once(f"what MLflow missed cannot be kept: {first_line(error)}")
-
-
-def merge_metrics(deliveries: list[Delivery]) -> list[Delivery]:
-    """Join neighbouring metrics of one run into one delivery: a batch costs hardly more than one metric."""
-    merged: list[Delivery] = []
-    for delivery in deliveries:
-        last = merged[-1] if merged else {}
-        if delivery["what"] == "metrics" == last.get("what") and delivery["run"] == last["run"]:
-            merged[-1] = last | {"metrics": last["metrics"] + delivery["metrics"]}
-        else:
-            merged.append(delivery)
-    return merged
 
 
 def warn(message: str) -> None:

@@ -24,6 +24,8 @@ from iqa.tracking.tracker import Tracker
 
 #: The run that `mlflow run` opened for this process.
 LAUNCHED = "MLFLOW_RUN_ID"
+#: Seconds' worth of a study's trials that go to MLflow together: one by one would cost more than a short epoch.
+GATHER = 5.0
 #: Seconds between two looks at processor, memory, disk, network and GPU.
 SYSTEM_METRICS_SECONDS = 5
 
@@ -65,7 +67,8 @@ def open_run(
     if role == "evaluate" and parent is None:
         parent = note.get("run_id")
     launched = os.environ.pop(LAUNCHED, None)
-    outbox = Outbox(tracking_uri(config.tracking.uri, note.get("tracking_uri")), directory)
+    uri = tracking_uri(config.tracking.uri, note.get("tracking_uri"))
+    outbox = Outbox(uri, directory, gather=GATHER if role == "tune" else 0)
     outbox.connect()
     resumed = outbox.run_id(run_id) if run_id else None
     all_tags = standard_tags(config, role) | (tags or {}) | {PROCESS_TAG: this_process()}

@@ -60,7 +60,7 @@ class Tracker:
         tags = {**tags, "mlflow.parentRunId": self._run, PROCESS_TAG: this_process()}
         opening = {"experiment": self._experiment, "name": name, "tags": tags, "start_time": now()}
         self._outbox.put({"what": "create", "run": run, **opening})
-        self._outbox.put({"what": "params", "run": run, "params": dict(params), "new": True})
+        self._outbox.put({"what": "batch", "run": run, "params": dict(params)})
         return Tracker(self._outbox, run, self._directory, new_run=True, experiment=self._experiment)
 
     def close_child(self, status: Literal["FINISHED", "FAILED", "KILLED"], tags: Mapping[str, Any]) -> None:

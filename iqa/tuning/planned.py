@@ -17,8 +17,8 @@ from iqa.errors import Interrupted, IqaError, UserError
 from iqa.processes import is_alive, is_here, this_process
 from iqa.tuning.storage import RETRIES, NothingPlanned
 
-#: Seconds between two looks at what other workers do.
-POLL = 1.0
+#: Seconds between two looks at what other workers do, for one that waits for them, and for one that has trials to run.
+POLL, LOOK_EVERY = 1.0, 5.0
 #: A trial has its worker's name within this time.
 SETTLED = timedelta(seconds=5)
 #: Seconds that the worker which made a study is given to plan it.
@@ -61,6 +61,7 @@ class PlannedStudy:
         self._budget = 0
         self._current: int | None = None
         self._seen: list[FrozenTrial] = []
+        self._looked, self._ended_since = float("-inf"), 0
 
     def attribute(self, name: str, wait: float = 0) -> Any:
         """What a worker noted for all under `name`, or None if nobody does within `wait` seconds."""
@@ -102,14 +103,17 @@ class PlannedStudy:
             KeyboardInterrupt: the trial in hand is planned again.
         """
         while True:
+            if time.monotonic() - self._looked > LOOK_EVERY:
+                self._recover()
+            if self._take_one(run):
+                continue
             self._recover()
             states = [trial.state for trial in self._counting()]
             if TrialState.WAITING in states:
-                self._take_one(run)
-            elif TrialState.RUNNING in states:
-                time.sleep(POLL)
-            else:
+                continue  # planned again since
+            if TrialState.RUNNING not in states:
                 return
+            time.sleep(POLL)
 
     def trials(self) -> list[FrozenTrial]:
         """The trials that count: neither planned beyond the budget nor superseded by another attempt."""
@@ -118,8 +122,8 @@ class PlannedStudy:
 
     @property
     def finished(self) -> int:
-        """How many of them were at an end when this worker last looked."""
-        return sum(trial.state.is_finished() for trial in self._counting())
+        """How many of them were at an end when this worker last looked, and its own since."""
+        return sum(trial.state.is_finished() for trial in self._counting()) + self._ended_since
 
     def others_at_work(self) -> bool:
         """Whether another process of this machine runs a trial now."""
@@ -150,6 +154,7 @@ class PlannedStudy:
     def _look(self) -> list[FrozenTrial]:
         """All attempts as the storage has them; several milliseconds each time, which short trials feel."""
         self._seen = self.study.get_trials(deepcopy=False)
+        self._looked, self._ended_since = time.monotonic(), 0
         return self._seen
 
     def _counting(self) -> list[FrozenTrial]:
@@ -162,16 +167,19 @@ class PlannedStudy:
             if trial.number not in superseded and VOID not in trial.user_attrs and _origin(trial) not in surplus
         ]
 
-    def _take_one(self, run: Callable[[optuna.Trial], float]) -> None:
+    def _take_one(self, run: Callable[[optuna.Trial], float]) -> bool:
+        """Run a trial, if one waits to be run; returns whether one did."""
         self._current = None
         try:
             self.study.optimize(lambda trial: self._run(trial, run), n_trials=1, catch=(IqaError,))
         except NothingPlanned:
-            return
+            return False
         except KeyboardInterrupt:
             if self._current is not None:
                 self._again(self.study.get_trials(deepcopy=False)[self._current], unlimited=True)
             raise
+        self._ended_since += 1
+        return True
 
     def _run(self, trial: optuna.Trial, run: Callable[[optuna.Trial], float]) -> float:
         self._current = trial.number

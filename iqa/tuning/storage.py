@@ -10,10 +10,11 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import optuna
-from optuna.storages import BaseStorage, RDBStorage, RetryHeartbeatStaleTrialCallback
+from optuna.storages import BaseStorage, RetryHeartbeatStaleTrialCallback
 from sqlalchemy import event
 
 from iqa.errors import UserError
+from iqa.tuning.database import Database
 
 # Optuna calls heartbeats, retries and its drawings experimental, at every use.
 warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
@@ -103,7 +104,7 @@ def _open(url: str, heartbeat: int) -> BaseStorage:
     if kind == "sqlite":
         Path(parts.path[1:]).absolute().parent.mkdir(parents=True, exist_ok=True)
         options = {"connect_args": {"timeout": 60}}
-    storage = RDBStorage(
+    storage = Database(
         url,
         engine_kwargs=options,
         heartbeat_interval=heartbeat,

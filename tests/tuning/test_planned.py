@@ -41,20 +41,24 @@ def test_a_budget_is_a_total_however_often_the_command_is_given(tmp_path: Path) 
     assert states(study) == {"COMPLETE": 8}
 
 
-def test_a_worker_knows_without_another_look_how_many_were_done_when_it_took_a_trial(tmp_path: Path) -> None:
+def test_a_worker_knows_how_many_are_done_its_own_at_once_and_those_of_others_at_its_next_look(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     study, other = open_study(tmp_path), open_study(tmp_path)
     known = []
     for each in (study, other):
-        each.plan(6)
+        each.plan(7)
 
     def watched(trial: optuna.Trial) -> float:
-        if trial.number == 2:  # another one works meanwhile, of which this one hears at its next trial
+        if trial.number == 2:
             other.study.optimize(x, n_trials=2)
+        if trial.number == 5:
+            monkeypatch.setattr(planned_module, "LOOK_EVERY", 0.0)
         known.append((trial.number, study.finished))
         return x(trial)
 
     study.work(watched)
-    assert known == [(0, 0), (1, 1), (2, 2), (5, 5)]
+    assert known == [(0, 0), (1, 1), (2, 2), (5, 3), (6, 6)]
 
 
 def test_the_first_trials_are_the_ones_given(tmp_path: Path) -> None:
