@@ -38,6 +38,23 @@ def test_low_precision_loses_no_more_than_its_own_rounding(precision, tolerance:
     assert (ours.grad.double() - exact.grad).abs().max() < tolerance * scale
 
 
+@pytest.mark.parametrize("offset", [0.0, 100.0])
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16, torch.float64])
+def test_large_maps_far_from_zero_are_pooled_exactly_in_every_layout(precision: torch.dtype, offset: float) -> None:
+    random = torch.Generator().manual_seed(2)
+    maps = torch.randn(2, 8, 128, 128, generator=random).add(offset).to(precision)
+    for layout in (torch.contiguous_format, torch.channels_last):
+        pooled = mean_std(maps.contiguous(memory_format=layout))
+        torch.testing.assert_close(pooled.double(), plain(maps.double()), rtol=1e-5, atol=1e-4)
+
+
+def test_a_map_of_one_position_has_no_spread() -> None:
+    maps = torch.randn(3, 5, 1, 1, generator=torch.Generator().manual_seed(3))
+    for layout in (torch.contiguous_format, torch.channels_last):
+        pooled = mean_std(maps.contiguous(memory_format=layout))
+        torch.testing.assert_close(pooled, torch.cat([maps.flatten(1), torch.full((3, 5), 1e-3)], dim=1))
+
+
 def test_a_flat_map_has_a_finite_gradient() -> None:
     maps = torch.ones(1, 2, 4, 4, requires_grad=True)
     mean_std(maps).sum().backward()
