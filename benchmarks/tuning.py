@@ -95,6 +95,7 @@ class Spent:
 
 
 def search_seconds(config: ExperimentConfig, folder: Path, name: str) -> Spent:
+    """Run a search in this process, with storage and MLflow."""
     storage = open_storage(f"sqlite:///{folder}/{name}.db", 20)
     bench, teller = Clocked(Workbench(config)), Teller(config)
     bench.trainer(config)

@@ -10,7 +10,8 @@ import argparse
 import json
 import sys
 import time
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -130,21 +131,13 @@ def tune(
             tracker.log_config(config)
         search.plan()
         print(f"study {name}: {config.tuning.trials} trials over {', '.join(search.space)}", flush=True)
-        try:
+        with closing(teller), interruptible(study, config.tuning.trials):
             teller.follow(tracker, study, config.tuning.trials)
             with helpers.pop_all():  # they end before the run does that they report to
                 search.work()
                 teller.follow(tracker, None, 0)
                 print(f"\nconfirming what was found on {config.tuning.confirmations} other splits", flush=True)
                 findings = conclude(search, bench, teller, storage)
-        except KeyboardInterrupt:
-            done = sum(trial.state.is_finished() for trial in study.trials())
-            raise Interrupted(
-                f"stopped; {done} of {config.tuning.trials} trials are done, and the trial in hand will be run again\n"
-                "  continue: the same command"
-            ) from None
-        finally:
-            teller.close()
         if helps:
             return findings
         write_findings(search, findings, folder, tracker)
@@ -152,6 +145,23 @@ def tune(
     print((folder / "recommendations.md").read_text(encoding="utf-8"))
     print(f"files: {folder}")
     return findings
+
+
+@contextmanager
+def interruptible(study: PlannedStudy, budget: int) -> Iterator[None]:
+    """Turn Ctrl-C into word of how far the study is and how to go on.
+
+    Raises:
+        Interrupted: in place of KeyboardInterrupt.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        done = sum(trial.state.is_finished() for trial in study.trials())
+        raise Interrupted(
+            f"stopped; {done} of {budget} trials are done, and the trial in hand will be run again\n"
+            "  continue: the same command"
+        ) from None
 
 
 def warn_of_sharing(study: PlannedStudy, storage: Any) -> None:
