@@ -43,7 +43,7 @@ from iqa.tuning.search import Search
 from iqa.tuning.space import apply
 from iqa.tuning.storage import open_storage
 from iqa.tuning.workbench import Workbench
-from pipelines.tune_optuna import Teller
+from pipelines.teller import Teller
 
 T = TypeVar("T")
 ROOT = Path(__file__).resolve().parent.parent

@@ -191,6 +191,24 @@ def test_a_short_trial_of_a_study_costs_one_batch(store: str, client: Any, monke
         assert steps(client, run.info.run_id, "val_srcc") == [1, 2, 3, 4]
 
 
+def test_what_mlflow_refuses_costs_a_trial_nothing_else(store: str, client: Any, capsys: Any) -> None:
+    with open_run(settings(store), role="tune", name="study") as tracker:
+        trial = tracker.open_child("trial 1", {"role": "trial"}, {"rate": 0.1})
+        trial.log_epoch(epoch(1))
+        trial.log_metrics({"no name of a metric?!": 1.0})
+        trial.log_metrics({"best_val_srcc": 0.5})
+        trial.close_child("FINISHED", {"trial_state": "complete"})
+    run = run_of(client, trial.run_id)
+    assert run.info.status == "FINISHED"
+    assert run.data.params == {"rate": "0.1"}
+    assert run.data.metrics["best_val_srcc"] == 0.5
+    assert run.data.tags["trial_state"] == "complete"
+    assert steps(client, trial.run_id, "val_srcc") == [1]
+    complaint = capsys.readouterr().err
+    assert "no name of a metric?!" in complaint
+    assert complaint.count("MLflow took no") == 1
+
+
 def test_more_than_mlflow_takes_at_once_goes_in_several_batches(store: str, client: Any) -> None:
     with open_run(settings(store), role="tune", name="study") as tracker:
         many = {f"setting{number}": number for number in range(150)}

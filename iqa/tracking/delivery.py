@@ -177,22 +177,29 @@ SENDERS: dict[str, Callable[[MlflowClient, Delivery], None]] = {
 }
 
 
-def joined(deliveries: list[Delivery]) -> list[Delivery]:
-    """Make one delivery of neighbours that MLflow takes together: that costs hardly more than a single metric."""
-    result: list[Delivery] = []
+def neighbours(deliveries: list[Delivery]) -> list[list[Delivery]]:
+    """Put those together that follow each other and that MLflow takes together, in their order."""
+    result: list[list[Delivery]] = []
     for delivery in deliveries:
-        last = result[-1] if result else {}
+        last = result[-1][-1] if result else {}
         if delivery["what"] in BATCHED and last.get("what") in BATCHED and delivery["run"] == last["run"]:
-            result[-1] = {
-                "what": "batch",
-                "run": last["run"],
-                "params": last.get("params", {}) | delivery.get("params", {}),
-                "metrics": last.get("metrics", []) + delivery.get("metrics", []),
-                "tags": last.get("tags", {}) | delivery.get("tags", {}),
-            }
+            result[-1].append(delivery)
         else:
-            result.append(delivery)
+            result.append([delivery])
     return result
+
+
+def joined(together: list[Delivery]) -> Delivery:
+    """Make one delivery of several for one run: that costs hardly more than a single metric."""
+    if len(together) == 1:
+        return together[0]
+    return {
+        "what": "batch",
+        "run": together[0]["run"],
+        "params": {key: value for each in together for key, value in each.get("params", {}).items()},
+        "metrics": [entry for each in together for entry in each.get("metrics", [])],
+        "tags": {key: value for each in together for key, value in each.get("tags", {}).items()},
+    }
 
 
 def texts(tags: dict[str, Any]) -> dict[str, str]:

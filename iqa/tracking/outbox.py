@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from iqa.files import write_text
-from iqa.tracking.delivery import PENDING, SENDERS, Delivery, create_run, joined
+from iqa.tracking.delivery import PENDING, SENDERS, Delivery, create_run, joined, neighbours
 from iqa.tracking.notes import read_run_note, write_run_note
 from iqa.tracking.store import Verdict, check_uri, connect, judge, public_uri, reachable
 
@@ -71,7 +71,7 @@ class Outbox:
         """
         verdict = "unreachable" if self.down else self._attempt(opening)
         if verdict in ("unreachable", "later"):
-            self._keep(opening)
+            self._keep([opening])
         if verdict != "refused":
             self._thread.start()
         return verdict
@@ -114,27 +114,36 @@ class Outbox:
             with suppress(queue.Empty):
                 while waiting[-1] is not None:
                     waiting.append(self._queue.get(timeout=max(0.0, until - time.monotonic())))
-            for delivery in joined([item for item in waiting if item]):
-                self._pass_on(delivery)
+            for together in neighbours([item for item in waiting if item]):
+                self._pass_on(together)
         if self._kept and not self._hurry:
             self._resend()
 
-    def _pass_on(self, delivery: Delivery) -> None:
+    def _pass_on(self, together: list[Delivery]) -> None:
         waits = self.down or self._hurry
-        if waits or self._attempt(delivery) in ("unreachable", "later"):
-            self._keep(delivery)
+        self._keep(self._deliver(together))
         if waits and not self._hurry and time.monotonic() >= self._next_try:
             self._resend()
 
-    def _attempt(self, delivery: Delivery) -> Verdict | None:
-        """Send; None if delivered, else what to do with it."""
+    def _deliver(self, together: list[Delivery]) -> list[Delivery]:
+        """Hand over what MLflow takes together; returns what has to wait."""
+        if self.down or self._hurry:
+            return together
+        verdict = self._attempt(joined(together), alone=len(together) == 1)
+        if verdict == "refused" and len(together) > 1:
+            # What is faulty must not cost the run the rest.
+            return [waiting for each in together for waiting in self._deliver([each])]
+        return together if verdict in ("unreachable", "later") else []
+
+    def _attempt(self, delivery: Delivery, *, alone: bool = True) -> Verdict | None:
+        """Send; None if delivered, else what to do with it. A refusal of several is not told: they are tried apart."""
         try:
             self._send(delivery)
         except Exception as error:
             verdict = judge(error)
             if verdict == "unreachable":
                 self._lost(error)
-            elif verdict == "later" or delivery["what"] != "reopen":
+            elif verdict == "later" or (alone and delivery["what"] != "reopen"):
                 self._warn_once(f"MLflow took no {delivery['what']}: {first_line(error)}")
             return verdict
         return None
@@ -177,19 +186,16 @@ class Outbox:
             self._lost()
             return
         was_down, self._next_try = self.down, 0.0
-        kept = []
-        for delivery in waiting:
-            if self.down or self._hurry or self._attempt(delivery) in ("unreachable", "later"):
-                kept.append(delivery)
-        self._kept = kept
+        self._kept = [kept for together in neighbours(waiting) for kept in self._deliver(together)]
         self._write_pending()
         if was_down and not self.down:
             self._warned.clear()
             print("MLflow answers again; what it missed was sent", file=sys.stderr, flush=True)
 
-    def _keep(self, delivery: Delivery) -> None:
-        self._kept.append(delivery)
-        self._write_pending()
+    def _keep(self, deliveries: list[Delivery]) -> None:
+        if deliveries:
+            self._kept += deliveries
+            self._write_pending()
 
     def _lost(self, error: BaseException | None = None) -> None:
         self._next_try = time.monotonic() + RETRY_SECONDS
