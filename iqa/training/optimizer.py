@@ -31,7 +31,10 @@ def limit_gradient(parameters: Iterable[Tensor], most: float) -> None:
     gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
     if gradients:
         norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
-        torch._foreach_mul_(gradients, (most / (norm + 1e-6)).clamp_(max=1))
+        scale = (most / (norm + 1e-6)).clamp_(max=1)
+        # A look at it is free on a CPU, and most gradients are short; a GPU would be waited for.
+        if scale.device.type != "cpu" or not scale >= 1:
+            torch._foreach_mul_(gradients, scale)
 
 
 class Schedule:

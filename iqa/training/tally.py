@@ -1,4 +1,4 @@
-"""What an epoch adds up to, batch by batch: loss, scores and the mixture's share of them."""
+"""What an epoch adds up to: loss, scores and the mixture's share of them."""
 
 from __future__ import annotations
 
@@ -13,47 +13,45 @@ from iqa.model.quality import Prediction
 
 
 class Tally:
-    """Sums of an epoch, kept on the device so that no step waits for them.
+    """What an epoch's batches gave, kept on the device and summed up at its end: no step waits for it or adds to it."""
 
-    Args:
-        capacity: most pictures that an epoch has.
-    """
-
-    def __init__(self, capacity: int, device: torch.device) -> None:
+    def __init__(self) -> None:
         self.count = 0
-        self._loss = torch.zeros((), device=device)
-        self._scores = torch.empty(2, capacity, device=device)
-        self.responsibilities: Tensor | None = None
-        self.largest = torch.zeros((), device=device)
-        self.log_likelihood = torch.zeros((), device=device)
+        self._losses: list[Tensor] = []
+        self._predicted: list[Tensor] = []
+        self._true: list[Tensor] = []
         self._points: list[Tensor] = []
+        self._responsibilities: list[Tensor] = []
+        self._log_likelihoods: list[Tensor] = []
 
-    @torch.no_grad()
     def add(self, loss: Tensor, predicted: Prediction, true: Tensor) -> None:
-        size = len(true)
-        self._loss += loss.detach() * size
-        self._scores[0, self.count : self.count + size] = predicted.score
-        self._scores[1, self.count : self.count + size] = true
-        self.count += size
-        responsibilities = predicted.responsibilities
-        if predicted.z is None or responsibilities is None or predicted.log_likelihood is None:
+        self.count += len(true)
+        self._losses.append(loss.detach())
+        self._predicted.append(predicted.score.detach())
+        self._true.append(true)
+        if predicted.z is None or predicted.responsibilities is None or predicted.log_likelihood is None:
             return
-        self._points.append(predicted.z)
-        total = responsibilities.sum(0)
-        self.responsibilities = total if self.responsibilities is None else self.responsibilities + total
-        self.largest += responsibilities.amax(1).sum()
-        self.log_likelihood += predicted.log_likelihood.sum()
+        self._points.append(predicted.z.detach())
+        self._responsibilities.append(predicted.responsibilities.detach())
+        self._log_likelihoods.append(predicted.log_likelihood.detach())
 
     @property
     def points(self) -> Tensor:
         """What the mixture saw, float32 [N, d]: each picture as it was when its turn came."""
         return torch.cat(self._points)
 
+    def clusters(self) -> tuple[Tensor, Tensor, Tensor] | None:
+        """Means over pictures: of responsibilities [K], of their largest [], of the log-likelihood []."""
+        if not self._points:
+            return None
+        responsibilities = torch.cat(self._responsibilities)
+        return responsibilities.mean(0), responsibilities.amax(1).mean(), torch.cat(self._log_likelihoods).mean()
+
     def close(self) -> tuple[float, dict[str, float | None]]:
-        """The mean loss, and the correlations of what was predicted while training."""
-        loss = float(self._loss) / max(self.count, 1)
-        predicted, true = self._scores[:, : self.count]
-        return loss, correlations(predicted, true) if math.isfinite(loss) else {}
+        """The mean loss over pictures, and the correlations of what was predicted while training."""
+        sizes = torch.tensor([float(len(true)) for true in self._true], device=self._losses[0].device)
+        loss = float(torch.stack(self._losses) @ sizes) / self.count
+        return loss, correlations(torch.cat(self._predicted), torch.cat(self._true)) if math.isfinite(loss) else {}
 
 
 def correlations(predicted: Tensor, true: Tensor) -> dict[str, float | None]:
