@@ -193,7 +193,7 @@ class StemFeed(_StoreFeed):
         return (self._split(split).rows[:, None] * views + torch.arange(views)).flatten()
 
     def _stem(self, maps: Tensor, rows: Tensor) -> Stem:
-        return Stem(maps.permute(0, 3, 1, 2), self._features[rows.to(self._device)])
+        return Stem(maps.permute(0, 3, 1, 2), self._features.index_select(0, rows.to(self._device)))
 
 
 class FeatureFeed(_StoreFeed):

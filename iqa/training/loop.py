@@ -204,8 +204,8 @@ class Trainer:
 
     def _mixture_health(self, tally: Tally) -> dict[str, float]:
         """How the mixture fared over the epoch; dead components are started anew where pictures are unlikely."""
-        mixture, means = self.model.mixture, tally.clusters()
-        if mixture is None or means is None or not bool(mixture.fitted):
+        mixture = self.model.mixture
+        if mixture is None or not bool(mixture.fitted) or (means := tally.clusters()) is None:
             return {}
         health = mixture.health(*means)
         if health.dead_components:
