@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
@@ -57,7 +58,7 @@ def main(arguments: list[str]) -> None:
     if options.heartbeat < 1:
         raise UserError("--heartbeat is in seconds", got=options.heartbeat, expected="1 or more")
     name = options.study or config.experiment_name
-    command = "python pipelines/tune_optuna.py " + " ".join(arguments)
+    command = shlex.join(["python", "pipelines/tune_optuna.py", *arguments])
     folder = Path(options.output) / f"{name}-tuning"
     crew = Crew(0 if options.helper else options.workers - 1, arguments, folder)
     if options.workers > 1:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import sqlite3
 import subprocess
@@ -118,8 +119,11 @@ def test_its_pictures_are_artifacts(project: Path) -> None:
 
 def test_the_tuned_config_says_where_it_comes_from_and_trains(project: Path, shared_cache: Path) -> None:
     path = project / "configs" / "tuned" / "tiny.json"
-    head = path.read_text().splitlines()[0]
-    assert head.startswith("// Recommended by the study tiny: 9 trials")
+    head = path.read_text().splitlines()
+    assert head[0].startswith("// Recommended by the study tiny: 9 trials")
+    made_by = shlex.split(head[2].removeprefix("// Made by: "))
+    assert made_by[made_by.index("--study") + 1] == ""  # the command can be run again as it stands
+    assert made_by[made_by.index("--trials") + 1] == "9"
     findings = read_json(project / "experiments" / "tiny-tuning" / "recommendations.json")
     flat = load_config(path).flat()
     assert {key: flat[key] for key in findings["values"]} == findings["values"]
