@@ -11,17 +11,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from iqa.scoring import Scorer
+    from iqa.scoring import Ensemble, Scorer
 
 __version__ = "0.1.0"
 
 
-def load(model: str | Path, device: str = "auto") -> Scorer:
+def load(model: str | Path, device: str = "auto") -> Scorer | Ensemble:
     """A trained model, ready to score pictures: see `iqa.scoring.Scorer.score` and `score_stream`.
 
     Args:
-        model: an experiment folder (its best model), a checkpoint file, or a model in MLflow: `runs:/<run id>`,
-            `models:/<name>/<version>`, `models:/<name>@<alias>`. What is downloaded is not kept.
+        model: an experiment folder (its best model), the folder of an ensemble, a checkpoint file, or a model in
+            MLflow: `runs:/<run id>`, `models:/<name>/<version>`, `models:/<name>@<alias>`. What is downloaded is not
+            kept.
         device: "auto", "cpu", "cuda", "cuda:1", "mps".
 
     Raises:
@@ -29,10 +30,10 @@ def load(model: str | Path, device: str = "auto") -> Scorer:
         IqaError: MLflow's server does not answer.
     """
     # Imported here: `import iqa` must not wait for torch and mlflow.
-    from iqa.scoring import load_scorer
+    from iqa.scoring import load_model, load_scorer
     from iqa.tracking.models import SCHEMES, fetched_checkpoint
 
     if not str(model).startswith(SCHEMES):
-        return load_scorer(model, device)
+        return load_model(model, device)
     with fetched_checkpoint(str(model)) as checkpoint:
         return load_scorer(checkpoint, device)

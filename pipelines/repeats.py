@@ -6,12 +6,15 @@ One lucky split says little, so a figure worth quoting is the median of several,
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from iqa.config import ExperimentConfig
 from iqa.config_file import override_config
 from iqa.errors import UserError
 from pipelines.finish import finish
+
+if TYPE_CHECKING:
+    from iqa.tracking import Tracker
 
 #: What is summed up over the splits.
 MEASURES = ("srcc", "plcc", "krcc", "rmse", "plcc_logistic", "rmse_logistic")
@@ -35,7 +38,7 @@ def repeat(
         UserError: with `resume`, what is there is another experiment.
     """
     from iqa.evaluation.report import RESULTS
-    from iqa.files import read_json, write_json
+    from iqa.files import read_json
     from iqa.tracking import open_run, read_run_note
     from iqa.training.checkpoints import ExperimentFolder
 
@@ -65,14 +68,21 @@ def repeat(
             single = _split(config, number)
             folder = ExperimentFolder(split_folder(whole.path, number))
             finish(single, folder, parent=tracker.run_id, skip_tsne=True)
-            figures.append(_figures(read_json(folder.visualizations / RESULTS)))
-        summary = {"splits": figures, **summarise(figures)}
-        write_json(whole.path / "repeats.json", summary)
-        tracker.log_files(whole.path / "repeats.json", None)
-        tracker.log_metrics(
-            {f"test_{name}_{kind}": value for name, part in summary["test"].items() for kind, value in part.items()}
-            | {f"test_{name}": part["median"] for name, part in summary["test"].items()}
-        )
+            figures.append(test_figures(read_json(folder.visualizations / RESULTS)))
+        return log_summary(tracker, whole.path, figures)
+
+
+def log_summary(tracker: Tracker, folder: Path, figures: list[dict[str, Any]]) -> dict[str, Any]:
+    """Sum up all splits' `test_figures`, in `folder`/repeats.json and in MLflow; returns what that file holds."""
+    from iqa.files import write_json
+
+    summary = {"splits": figures, **summarise(figures)}
+    write_json(folder / "repeats.json", summary)
+    tracker.log_files(folder / "repeats.json", None)
+    tracker.log_metrics(
+        {f"test_{name}_{kind}": value for name, part in summary["test"].items() for kind, value in part.items()}
+        | {f"test_{name}": part["median"] for name, part in summary["test"].items()}
+    )
     return summary
 
 
@@ -127,7 +137,8 @@ def _split(config: ExperimentConfig, number: int) -> ExperimentConfig:
     )
 
 
-def _figures(results: dict[str, Any]) -> dict[str, Any]:
+def test_figures(results: dict[str, Any]) -> dict[str, Any]:
+    """Out of a test_results.json: what is summed up over the splits."""
     return {
         "test": {name: results["metrics"][name]["value"] for name in MEASURES},
         "by_subset": {name: part["srcc"] for name, part in results["by_subset"].items()},

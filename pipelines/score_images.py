@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from iqa.config import ExperimentConfig
     from iqa.evaluation.plots_scores import Shown
-    from iqa.scoring import Scorer
+    from iqa.scoring import Ensemble, Scorer
     from iqa.scoring.inputs import Inputs
     from iqa.scoring.journal import Journal
     from iqa.tracking import Tracker
@@ -37,7 +37,7 @@ class Job:
 
     options: argparse.Namespace
     config: ExperimentConfig
-    scorer: Scorer
+    scorer: Scorer | Ensemble
     inputs: Inputs
     output: Path
 
@@ -77,7 +77,7 @@ def read_arguments(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]
     parser.add_argument(
         "--model",
         default="experiments/quick_test",
-        help="experiment folder, checkpoint, runs:/<id> or models:/<name>/<version> (default: %(default)s)",
+        help="experiment or ensemble folder, checkpoint, runs:/<id>, models:/<name>/<version> (default: %(default)s)",
     )
     parser.add_argument("--input", default="", help="folder, glob, picture, or table with a column of picture names")
     parser.add_argument("--output", default="", help="folder of results (default: scores/<model>-<input>)")

@@ -19,6 +19,7 @@ from iqa.config_file import override_config
 if TYPE_CHECKING:
     from iqa.config import ExperimentConfig
     from iqa.evaluation.evaluated import Evaluated
+    from iqa.tracking import Tracker
     from iqa.training.checkpoints import ExperimentFolder
 
 
@@ -57,13 +58,13 @@ def evaluate(
     Returns:
         What test_results.json holds, and the folder that it is in.
     """
-    from iqa.evaluation.report import RESULTS, TABLE, write_report
+    from iqa.evaluation.report import write_report
     from iqa.files import read_json
     from iqa.tracking import open_run, read_run_note
 
     evaluated = judge(folder, config, checkpoint)
     foreign = evaluated.trained_on is not None
-    place = f"visualizations/{config.data.dataset}" if foreign else "visualizations"
+    place = place_of(config, foreign=foreign)
     target = folder.path / place
     history = read_json(folder.history_file) if folder.history_file.is_file() else {"epochs": [], "best_epoch": None}
     trained_in = read_run_note(folder.path).get("run_id")
@@ -85,13 +86,25 @@ def evaluate(
         )
         tracker.log_config(config)
         figures = headline(results, f"{config.data.dataset}_" if foreign else "test_")
-        for run in (tracker, tracker.on_run(trained_in)):
-            run.log_metrics(figures)
-            if run is tracker or not foreign:
-                run.log_pictures(target, place)
-            for name in (RESULTS, TABLE):
-                run.log_files(target / name, place)
+        log_report(tracker, folder.path, place, figures, pictures=True)
+        log_report(tracker.on_run(trained_in), folder.path, place, figures, pictures=not foreign)
     return results, target
+
+
+def place_of(config: ExperimentConfig, *, foreign: bool) -> str:
+    """Where in an experiment's folder a report is: that of another data set lies apart."""
+    return f"visualizations/{config.data.dataset}" if foreign else "visualizations"
+
+
+def log_report(run: Tracker, folder: Path, place: str, figures: dict[str, float | None], *, pictures: bool) -> None:
+    """Bring the report in `folder`/`place`, whose headline is `figures`, to a run."""
+    from iqa.evaluation.report import RESULTS, TABLE
+
+    run.log_metrics(figures)
+    if pictures:
+        run.log_pictures(folder / place, place)
+    for name in (RESULTS, TABLE):
+        run.log_files(folder / place / name, place)
 
 
 def judge(folder: ExperimentFolder, config: ExperimentConfig, checkpoint: str) -> Evaluated:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -130,6 +130,35 @@ class Evaluated:
     def groups(self) -> list[str]:
         """[N] family of distortion: blur, noise, ..., or the kind itself where it belongs to none."""
         return [KINDS[kind].group if kind in KINDS else kind for kind in self.kinds]
+
+
+def together(parts: Sequence[Evaluated]) -> Evaluated:
+    """Several models' answers on the same pictures as those of one, which says the mean of their scores.
+
+    The mixture's part is that of the first that has one; `features` are all of theirs, each model's at unit spread.
+
+    Raises:
+        UserError: they were not asked about the same pictures.
+    """
+    first = parts[0]
+    for part in parts[1:]:
+        if list(part.table["image"]) != list(first.table["image"]) or not np.allclose(part.true, first.true):
+            shared = len(set(first.table["image"]) & set(part.table["image"]))
+            raise UserError(
+                "the models of an ensemble were tested on different pictures",
+                got=f"{len(first)} and {len(part)} pictures, {shared} of one name",
+                expected="one test split for all: the same data section and split_seed",
+            )
+    describer = next((part for part in parts if part.responsibilities is not None), first)
+    calibrated = [part.calibrated for part in parts if part.calibrated is not None]
+    return replace(
+        first,
+        predicted=np.mean([part.predicted for part in parts], axis=0),
+        responsibilities=describer.responsibilities,
+        log_likelihood=describer.log_likelihood,
+        features=np.hstack([part.features / (float(part.features.std()) or 1.0) for part in parts]),
+        calibrated=np.mean(calibrated, axis=0) if len(calibrated) == len(parts) else None,
+    )
 
 
 def order(names: list[str]) -> list[str]:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from iqa.files import atomic_write, read_json, write_json
+from iqa.scoring.ensemble import Ensemble
 from iqa.scoring.inputs import Inputs
 from iqa.scoring.scorer import Scorer
 
@@ -36,7 +37,7 @@ def write_tables(folder: Path, table: pd.DataFrame, wanted: Format) -> Path:
     return folder / TABLES[wanted]
 
 
-def summarise(scorer: Scorer, inputs: Inputs, table: pd.DataFrame) -> dict[str, Any]:
+def summarise(scorer: Scorer | Ensemble, inputs: Inputs, table: pd.DataFrame) -> dict[str, Any]:
     """Counts and the spread of the scores, ready for JSON."""
     scored = table[table["error"].isna()]
     return {

@@ -1,0 +1,133 @@
+"""Several trained experiments that score as one: the mean of what each says."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from iqa.errors import UserError
+from iqa.files import read_json, write_json
+from iqa.scoring.picture import Picture
+from iqa.scoring.scorer import BATCH_SIZE, Scorer, load_scorer
+
+#: In the folder of an ensemble: which experiments it is made of, relative to that folder.
+MEMBERS = "ensemble.json"
+
+
+class Ensemble:
+    """The mean of several models, each of which cuts pictures as it learned to; used like a `Scorer`.
+
+    Cluster and log-likelihood are those of the first member that has a mixture.
+
+    Attributes:
+        config: that of the first member, under the ensemble's name.
+        digest: SHA-256 (hex) of the members' checkpoints.
+        epoch: None: each member has its own.
+        score_name: what its scores imitate, "pseudo-MOS" or "MOS".
+
+    Raises:
+        UserError: the members' scores are not of one kind.
+    """
+
+    def __init__(self, members: Sequence[Scorer], name: str) -> None:
+        kinds = {
+            f"{member.score_name} of {member.config.data.dataset}, on the scale "
+            f"{member.calibration.scale if member.calibration else 'of the model'}"
+            for member in members
+        }
+        if len(kinds) != 1:
+            raise UserError(
+                "the members of an ensemble were trained on different scores",
+                got="; ".join(sorted(kinds)) or "no member",
+                expected="experiments on one data set",
+            )
+        self.members = list(members)
+        self.config = members[0].config.model_copy(update={"experiment_name": name})
+        self.digest = hashlib.sha256(" ".join(member.digest for member in members).encode()).hexdigest()
+        self.epoch: int | None = None
+        self.score_name = members[0].score_name
+        self.device = members[0].device
+        self._describes = next((n for n, member in enumerate(members) if member.config.model.n_clusters), 0)
+
+    def score(self, pictures: Sequence[Picture], *, on_error: Literal["raise", "row"] = "raise") -> pd.DataFrame:
+        """Score pictures of any size, as `Scorer.score` does."""
+        parts = list(self.score_stream(pictures, on_error=on_error))
+        return pd.concat(parts) if parts else self.members[0].score([], on_error=on_error)
+
+    def score_stream(
+        self,
+        pictures: Iterable[Picture],
+        *,
+        on_error: Literal["raise", "row"] = "raise",
+        batch_size: int = BATCH_SIZE,
+        workers: int | None = None,
+    ) -> Iterator[pd.DataFrame]:
+        """The rows of `score` for any number of pictures, as `Scorer.score_stream` gives them.
+
+        `batch_size` pictures are held at a time, for every member decodes them for itself.
+        """
+        waiting, given = iter(pictures), 0
+        # A batch of no pictures is none to stop at: the members refuse it.
+        while held := list(islice(waiting, max(1, batch_size))):
+            tables = [
+                pd.concat(list(member.score_stream(held, on_error=on_error, batch_size=batch_size, workers=workers)))
+                for member in self.members
+            ]
+            yield self._mean(tables).set_axis(range(given, given + len(held)))
+            given += len(held)
+
+    def _mean(self, tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+        """One table out of the members'; a picture that one of them cannot score has no score."""
+        table = tables[self._describes].copy()
+        for column in ("score", "calibrated"):
+            table[column] = np.mean([part[column] for part in tables], axis=0)
+        if "error" in table:
+            for part in tables:
+                table["error"] = table["error"].where(table["error"].notna(), part["error"])
+            table["error"] = table["error"].astype(object).where(table["error"].notna(), None)
+        return table
+
+
+def load_model(path: str | Path, device: str = "auto") -> Scorer | Ensemble:
+    """Load an experiment folder (its best model), the folder of an ensemble, or a checkpoint file.
+
+    Raises:
+        UserError: there is none, or it is damaged or of another kind.
+    """
+    if (members := read_members(Path(path))) is None:
+        return load_scorer(path, device)
+    return Ensemble([load_scorer(member, device) for member in members], Path(path).resolve().name)
+
+
+def write_members(folder: Path, members: Sequence[Path]) -> None:
+    """Make `folder` that of an ensemble of these experiment folders.
+
+    Raises:
+        IqaError: no room on the disk.
+    """
+    write_json(folder / MEMBERS, {"members": [os.path.relpath(member, folder) for member in members]})
+
+
+def read_members(folder: Path) -> list[Path] | None:
+    """The experiment folders of an ensemble; None where `folder` is not one's.
+
+    Raises:
+        UserError: the file that names them is damaged.
+    """
+    file = folder / MEMBERS
+    if not file.is_file():
+        return None
+    content = read_json(file)
+    named = content.get("members") if isinstance(content, dict) else None
+    if not isinstance(named, list) or not named or not all(isinstance(name, str) for name in named):
+        raise UserError(
+            f"{file} is damaged", got=str(content)[:80], expected="members: a list of folders", fix="make it again"
+        )
+    return [Path(os.path.normpath(folder / name)) for name in named]

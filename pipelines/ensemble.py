@@ -1,0 +1,186 @@
+"""Judges several experiments as one: `python pipelines/ensemble.py --experiments A B [--name N]`.
+
+The ensemble's score is the mean of its members' scores: models that differ err differently. Writes experiments/<N>/,
+which scoring takes for a model, with the report that a test writes. Experiments of --repeats are put together split by
+split.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from iqa.cli import add_flag, run_command
+from iqa.config_file import override_config
+from iqa.errors import UserError
+from pipelines.repeats import log_summary, split_folder, test_figures
+from pipelines.repeats import show as show_splits
+from pipelines.test_with_viz import headline, judge, log_report, place_of, show
+
+if TYPE_CHECKING:
+    from iqa.config import ExperimentConfig
+    from iqa.evaluation.evaluated import Evaluated
+
+
+@dataclass(frozen=True)
+class Job:
+    """One ensemble: where it is, of what, and how it is judged."""
+
+    folder: Path
+    members: list[Path]
+    overrides: list[str]
+    skip_tsne: bool
+
+
+def main(arguments: list[str]) -> None:
+    parser = argparse.ArgumentParser(
+        description=(__doc__ or "").splitlines()[0],
+        epilog="The data can be overridden as in a test, such as --data.root FOLDER.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--experiments", nargs="+", required=True, help="folders of experiments, two or more")
+    parser.add_argument("--name", default="", help="of the ensemble (default: theirs, joined by +)")
+    parser.add_argument("--output", default="experiments", help="folder of experiments (default: %(default)s)")
+    add_flag(parser, "--skip_tsne", "leave out t-SNE, the slowest figure")
+    options, overrides = parser.parse_known_args(arguments)
+    # `mlflow run` hands on a list as one word.
+    members = [
+        Path(name) for names in options.experiments for name in ([names] if Path(names).exists() else names.split())
+    ]
+    if len({member.resolve() for member in members}) < max(2, len(members)):
+        raise UserError(
+            "an ensemble has two members or more, each once",
+            got=" ".join(options.experiments),
+            fix="--experiments experiments/biq2021_frozen experiments/biq2021_finetuned",
+        )
+    folder = Path(options.output) / (options.name or "+".join(member.resolve().name for member in members))
+    job = Job(folder, members, overrides, options.skip_tsne)
+    splits = count_splits(members)
+    configs(Job(folder, [split_folder(member, 0) for member in members] if splits else members, overrides, True))
+    claim(folder, members)
+    if splits:
+        show_splits(judge_splits(job, splits))
+    else:
+        results = judge_together(job, parent=None)
+        show(results, folder / place_of(configs(job)[0], foreign=results["trained_on"] is not None))
+
+
+def count_splits(members: list[Path]) -> int:
+    """How many splits every member was trained on by --repeats; 0 if each is a single training.
+
+    Raises:
+        UserError: they differ in that.
+    """
+    counts = []
+    for member in members:
+        count = 0
+        while (split_folder(member, count) / "config.json").is_file():
+            count += 1
+        counts.append(count)
+    if len(set(counts)) > 1:
+        raise UserError(
+            "the experiments were trained on different numbers of splits",
+            got=", ".join(
+                f"{member}: {count or 'a single training'}" for member, count in zip(members, counts, strict=True)
+            ),
+            fix="train each with the same --repeats",
+        )
+    return counts[0]
+
+
+def configs(job: Job) -> list[ExperimentConfig]:
+    """Each member's config, under the overrides.
+
+    Raises:
+        UserError: a member is no experiment, or has no such setting.
+    """
+    from iqa.training.checkpoints import ExperimentFolder
+
+    return [override_config(ExperimentFolder(member).read_config(), job.overrides) for member in job.members]
+
+
+def claim(folder: Path, members: list[Path]) -> None:
+    """Make the folder that of this ensemble; another experiment of its name is kept aside."""
+    from iqa.scoring.ensemble import read_members, write_members
+    from iqa.training.checkpoints import ExperimentFolder
+
+    known = read_members(folder)
+    if known is None or [member.resolve() for member in known] != [member.resolve() for member in members]:
+        if aside := ExperimentFolder(folder).keep_aside():
+            print(f"an earlier {folder.name} is kept as {aside}")
+        folder.mkdir(parents=True, exist_ok=True)
+        write_members(folder, members)
+
+
+def judge_splits(job: Job, splits: int) -> dict[str, Any]:
+    """Judge the ensemble of every split, as children of one MLflow run; returns what `repeats.json` holds."""
+    from iqa.tracking import open_run
+
+    figures = []
+    first = configs(Job(job.folder, [split_folder(member, 0) for member in job.members], job.overrides, True))[0]
+    with open_run(
+        first, role="evaluate", name=job.folder.name, directory=job.folder, tags={"repeats": splits}
+    ) as tracker:
+        tracker.log_params({"members": named(job.members)})
+        for number in range(splits):
+            print(f"split {number + 1} of {splits}", flush=True)
+            members = [split_folder(member, number) for member in job.members]
+            folder = split_folder(job.folder, number)
+            claim(folder, members)
+            single = Job(folder, members, job.overrides, skip_tsne=True)
+            figures.append(test_figures(judge_together(single, parent=tracker.run_id)))
+        return log_summary(tracker, job.folder, figures)
+
+
+def judge_together(job: Job, *, parent: str | None) -> dict[str, Any]:
+    """Judge the members on the same pictures, report on the mean of their scores; returns test_results.json.
+
+    Raises:
+        UserError: the members were tested on different pictures.
+    """
+    from iqa.evaluation.evaluated import together
+    from iqa.evaluation.report import write_report
+    from iqa.metrics import scores
+    from iqa.tracking import open_run
+    from iqa.training.checkpoints import BEST, ExperimentFolder
+
+    each = configs(job)
+    answers: list[Evaluated] = []
+    for member, config in zip(job.members, each, strict=True):
+        answers.append(judge(ExperimentFolder(member), config, BEST))
+        print(f"  {member}: SRCC {scores(answers[-1].predicted, answers[-1].true)['srcc']:.4f}", flush=True)
+    evaluated = together(answers)
+    place = place_of(each[0], foreign=evaluated.trained_on is not None)
+    with open_run(
+        each[0],
+        role="evaluate",
+        name=f"{job.folder.name}-test",
+        parent=parent,
+        directory=job.folder,
+        tags={"backbone": " and ".join(config.model.backbone for config in each)},
+    ) as tracker:
+        tracker.log_params({"members": named(job.members)})
+        results = write_report(
+            evaluated,
+            [],
+            job.folder / place,
+            best_epoch=None,
+            skip_tsne=job.skip_tsne,
+            seed=each[0].training.seed,
+        )
+        print(f"  together: SRCC {results['metrics']['srcc']['value']:.4f}", flush=True)
+        prefix = "test_" if evaluated.trained_on is None else f"{each[0].data.dataset}_"
+        log_report(tracker, job.folder, place, headline(results, prefix), pictures=True)
+    return results
+
+
+def named(members: list[Path]) -> str:
+    """The members in one line."""
+    return ", ".join(str(member) for member in members)
+
+
+if __name__ == "__main__":
+    run_command(main, sys.argv[1:])
