@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from iqa.cli import add_flag, run_command
-from iqa.config_file import override_config
+from iqa.config_file import override_config, parse_overrides
 from iqa.errors import UserError
 from pipelines.repeats import log_summary, split_folder, test_figures
 from pipelines.repeats import show as show_splits
@@ -34,6 +34,17 @@ class Job:
     overrides: list[str]
     skip_tsne: bool
 
+    def configs(self) -> list[ExperimentConfig]:
+        """Each member's config, under the overrides."""
+        from iqa.training.checkpoints import ExperimentFolder
+
+        return [override_config(ExperimentFolder(member).read_config(), self.overrides) for member in self.members]
+
+    def split(self, number: int) -> Job:
+        """The ensemble of one split of members that were trained on several."""
+        members = [split_folder(member, number) for member in self.members]
+        return Job(split_folder(self.folder, number), members, self.overrides, skip_tsne=True)
+
 
 def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(
@@ -50,22 +61,61 @@ def main(arguments: list[str]) -> None:
     members = [
         Path(name) for names in options.experiments for name in ([names] if Path(names).exists() else names.split())
     ]
-    if len({member.resolve() for member in members}) < max(2, len(members)):
-        raise UserError(
-            "an ensemble has two members or more, each once",
-            got=" ".join(options.experiments),
-            fix="--experiments experiments/biq2021_frozen experiments/biq2021_finetuned",
-        )
     folder = Path(options.output) / (options.name or "+".join(member.resolve().name for member in members))
-    job = Job(folder, members, overrides, options.skip_tsne)
+    check_distinct(folder, members)
     splits = count_splits(members)
-    configs(Job(folder, [split_folder(member, 0) for member in members] if splits else members, overrides, True))
-    claim(folder, members)
+    job = Job(folder, members, overrides, options.skip_tsne)
+    for single in [job.split(number) for number in range(splits)] or [job]:
+        check_same_test(single)
+    claim(job)
     if splits:
         show_splits(judge_splits(job, splits))
     else:
         results = judge_together(job, parent=None)
-        show(results, folder / place_of(configs(job)[0], foreign=results["trained_on"] is not None))
+        show(results, folder / place_of(job.configs()[0], foreign=results["trained_on"] is not None))
+
+
+def check_distinct(folder: Path, members: list[Path]) -> None:
+    """Two members or more, each once, and none of them in the ensemble's own folder.
+
+    Raises:
+        UserError: it is not so.
+    """
+    if len({member.resolve() for member in members}) < max(2, len(members)):
+        raise UserError(
+            "an ensemble has two members or more, each once",
+            got=" ".join(map(str, members)),
+            fix="--experiments experiments/biq2021_frozen experiments/biq2021_finetuned",
+        )
+    if folder.resolve() in {member.resolve() for member in members}:
+        raise UserError("an ensemble cannot have the name of a member", got=folder, fix="give it another --name")
+
+
+def check_same_test(job: Job) -> None:
+    """Members that saw the data that they are judged on: one test split, which none of them was trained on.
+
+    Raises:
+        UserError: a member is no experiment, has no such setting, or was tested on other pictures.
+    """
+    import pandas as pd
+
+    from iqa.training.checkpoints import ExperimentFolder
+
+    job.configs()
+    if any(key.startswith("data.") and key != "data.root" for key, _ in parse_overrides(job.overrides)):
+        return  # of another data set all is judged, and `together` sees to it that it is the same for all
+    files = [ExperimentFolder(member).manifest_file for member in job.members]
+    if not all(file.is_file() for file in files):
+        return  # `together` notices later
+    tables = [pd.read_csv(file) for file in files]
+    tests = [set(table.loc[table["split"] == "test", "image"]) for table in tables]
+    for member, test in zip(job.members[1:], tests[1:], strict=True):
+        if test != tests[0]:
+            raise UserError(
+                f"{job.members[0]} and {member} were tested on different pictures",
+                got=f"{len(tests[0])} and {len(test)} test pictures, {len(tests[0] & test)} of one name",
+                fix="train them with the same data section, split_seed included",
+            )
 
 
 def count_splits(members: list[Path]) -> int:
@@ -91,28 +141,17 @@ def count_splits(members: list[Path]) -> int:
     return counts[0]
 
 
-def configs(job: Job) -> list[ExperimentConfig]:
-    """Each member's config, under the overrides.
-
-    Raises:
-        UserError: a member is no experiment, or has no such setting.
-    """
-    from iqa.training.checkpoints import ExperimentFolder
-
-    return [override_config(ExperimentFolder(member).read_config(), job.overrides) for member in job.members]
-
-
-def claim(folder: Path, members: list[Path]) -> None:
+def claim(job: Job) -> None:
     """Make the folder that of this ensemble; another experiment of its name is kept aside."""
     from iqa.scoring.ensemble import read_members, write_members
     from iqa.training.checkpoints import ExperimentFolder
 
-    known = read_members(folder)
-    if known is None or [member.resolve() for member in known] != [member.resolve() for member in members]:
-        if aside := ExperimentFolder(folder).keep_aside():
-            print(f"an earlier {folder.name} is kept as {aside}")
-        folder.mkdir(parents=True, exist_ok=True)
-        write_members(folder, members)
+    known = read_members(job.folder)
+    if known is None or [member.resolve() for member in known] != [member.resolve() for member in job.members]:
+        if aside := ExperimentFolder(job.folder).keep_aside():
+            print(f"an earlier {job.folder.name} is kept as {aside}")
+        job.folder.mkdir(parents=True, exist_ok=True)
+        write_members(job.folder, job.members)
 
 
 def judge_splits(job: Job, splits: int) -> dict[str, Any]:
@@ -120,17 +159,18 @@ def judge_splits(job: Job, splits: int) -> dict[str, Any]:
     from iqa.tracking import open_run
 
     figures = []
-    first = configs(Job(job.folder, [split_folder(member, 0) for member in job.members], job.overrides, True))[0]
     with open_run(
-        first, role="evaluate", name=job.folder.name, directory=job.folder, tags={"repeats": splits}
+        job.split(0).configs()[0],
+        role="evaluate",
+        name=job.folder.name,
+        directory=job.folder,
+        tags={"repeats": splits},
     ) as tracker:
         tracker.log_params({"members": named(job.members)})
         for number in range(splits):
             print(f"split {number + 1} of {splits}", flush=True)
-            members = [split_folder(member, number) for member in job.members]
-            folder = split_folder(job.folder, number)
-            claim(folder, members)
-            single = Job(folder, members, job.overrides, skip_tsne=True)
+            single = job.split(number)
+            claim(single)
             figures.append(test_figures(judge_together(single, parent=tracker.run_id)))
         return log_summary(tracker, job.folder, figures)
 
@@ -147,7 +187,7 @@ def judge_together(job: Job, *, parent: str | None) -> dict[str, Any]:
     from iqa.tracking import open_run
     from iqa.training.checkpoints import BEST, ExperimentFolder
 
-    each = configs(job)
+    each = job.configs()
     answers: list[Evaluated] = []
     for member, config in zip(job.members, each, strict=True):
         answers.append(judge(ExperimentFolder(member), config, BEST))

@@ -157,6 +157,8 @@ def test_experiments_on_several_splits_are_put_together_split_by_split(place: Pa
     assert {each.info.status for each in (parent, *children)} == {"FINISHED"}
     assert parent.data.metrics["test_srcc"] == pytest.approx(summary["test"]["srcc"]["median"])
     assert children[0].data.params["members"].count("experiments/") == 2
+    with pytest.raises(UserError, match="holds several splits"):
+        iqa.load(both)
 
 
 def test_the_ensemble_of_a_split_scores_pictures_as_a_model_does(place: Path, photos: list[Path]) -> None:
@@ -189,10 +191,14 @@ def test_the_same_command_judges_again_and_another_ensemble_of_that_name_keeps_t
         (["experiments/none/split0", "experiments/missing"], "no experiment in experiments/missing"),
         (["experiments/none", "experiments/clusters/split0"], "different numbers of splits"),
         (["experiments/none/split0", "experiments/clusters/split1"], "tested on different pictures"),
+        (["experiments/none", "experiments/clusters/../refused"], "name of a member"),
     ],
 )
-def test_what_cannot_be_put_together_is_refused(place: Path, experiments: list[str], message: str) -> None:
+def test_what_cannot_be_put_together_is_refused_and_leaves_no_trace(
+    place: Path, experiments: list[str], message: str
+) -> None:
     with pytest.raises(UserError, match=message):
         ensemble.main(["--experiments", *experiments, "--name", "refused"])
+    assert not (place / "experiments" / "refused").exists()
     runs = MlflowClient(f"sqlite:///{place / 'mlflow.db'}").search_runs(["0"])
     assert "RUNNING" not in {each.info.status for each in runs}

@@ -16,6 +16,7 @@ from iqa.errors import UserError
 from iqa.files import read_json, write_json
 from iqa.scoring.picture import Picture
 from iqa.scoring.scorer import BATCH_SIZE, Scorer, load_scorer
+from iqa.training.checkpoints import BEST
 
 #: In the folder of an ensemble: which experiments it is made of, relative to that folder.
 MEMBERS = "ensemble.json"
@@ -101,9 +102,12 @@ def load_model(path: str | Path, device: str = "auto") -> Scorer | Ensemble:
     Raises:
         UserError: there is none, or it is damaged or of another kind.
     """
-    if (members := read_members(Path(path))) is None:
+    path = Path(path)
+    if (path / "split0").is_dir() and not (path / BEST).exists():
+        raise UserError(f"{path} holds several splits, each a model of its own", fix=f"take one: {path / 'split0'}")
+    if (members := read_members(path)) is None:
         return load_scorer(path, device)
-    return Ensemble([load_scorer(member, device) for member in members], Path(path).resolve().name)
+    return Ensemble([load_scorer(member, device) for member in members], path.resolve().name)
 
 
 def write_members(folder: Path, members: Sequence[Path]) -> None:
