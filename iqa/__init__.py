@@ -30,10 +30,10 @@ def load(model: str | Path, device: str = "auto") -> Scorer | Ensemble:
         IqaError: MLflow's server does not answer.
     """
     # Imported here: `import iqa` must not wait for torch and mlflow.
-    from iqa.scoring import load_model, load_scorer
+    from iqa.scoring import load_model
     from iqa.tracking.models import SCHEMES, fetched_checkpoint
 
     if not str(model).startswith(SCHEMES):
         return load_model(model, device)
     with fetched_checkpoint(str(model)) as checkpoint:
-        return load_scorer(checkpoint, device)
+        return load_model(checkpoint, device)

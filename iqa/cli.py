@@ -9,7 +9,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import FrameType
 
 from iqa.errors import Interrupted, IqaError
@@ -51,6 +51,11 @@ def run_command(main: Callable[[list[str]], object], arguments: list[str]) -> No
 def add_flag(parser: argparse.ArgumentParser, name: str, help_text: str) -> None:
     """A switch that stands alone (`--resume`) or takes a word, as `mlflow run` must give it (`--resume false`)."""
     parser.add_argument(name, nargs="?", const=True, default=False, type=_truth, metavar="true|false", help=help_text)
+
+
+def listed(words: Sequence[str]) -> list[str]:
+    """The files of an option that takes several: `mlflow run` hands on a list as one word, with spaces or commas."""
+    return [name for word in words for name in ([word] if os.path.exists(word) else word.replace(",", " ").split())]
 
 
 def _truth(text: str) -> bool:

@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from iqa.cli import run_command
+from iqa.cli import listed, run_command
 from iqa.config_file import load_config
 from iqa.errors import Interrupted, UserError
 from pipelines.finish import finish
@@ -39,9 +39,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--output", default="experiments", help="folder of experiments (default: %(default)s)")
     parser.add_argument("--repeats", type=int, default=1, help="train and test each on so many splits (default: 1)")
     options, overrides = parser.parse_known_args(arguments)
-    # `mlflow run` hands on a list as one word.
-    paths = [path for part in options.configs for path in part.replace(",", " ").split()]
-    configs = [load_config(path, overrides) for path in paths]
+    configs = [load_config(path, overrides) for path in listed(options.configs)]
     check_comparable(configs)
     if options.repeats < 1:
         raise UserError("--repeats counts splits", got=options.repeats, expected="1 or more")

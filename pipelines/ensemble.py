@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from iqa.cli import add_flag, run_command
+from iqa.cli import add_flag, listed, run_command
 from iqa.config_file import override_config, parse_overrides
 from iqa.errors import UserError
 from pipelines.repeats import log_summary, split_folder, test_figures
@@ -57,10 +57,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--output", default="experiments", help="folder of experiments (default: %(default)s)")
     add_flag(parser, "--skip_tsne", "leave out t-SNE, the slowest figure")
     options, overrides = parser.parse_known_args(arguments)
-    # `mlflow run` hands on a list as one word.
-    members = [
-        Path(name) for names in options.experiments for name in ([names] if Path(names).exists() else names.split())
-    ]
+    members = [Path(name) for name in listed(options.experiments)]
     folder = Path(options.output) / (options.name or "+".join(member.resolve().name for member in members))
     check_distinct(folder, members)
     splits = count_splits(members)
@@ -71,8 +68,7 @@ def main(arguments: list[str]) -> None:
     if splits:
         show_splits(judge_splits(job, splits))
     else:
-        results = judge_together(job, parent=None)
-        show(results, folder / place_of(job.configs()[0], foreign=results["trained_on"] is not None))
+        show(*judge_together(job, parent=None))
 
 
 def check_distinct(folder: Path, members: list[Path]) -> None:
@@ -171,12 +167,16 @@ def judge_splits(job: Job, splits: int) -> dict[str, Any]:
             print(f"split {number + 1} of {splits}", flush=True)
             single = job.split(number)
             claim(single)
-            figures.append(test_figures(judge_together(single, parent=tracker.run_id)))
+            results, _ = judge_together(single, parent=tracker.run_id)
+            figures.append(test_figures(results))
         return log_summary(tracker, job.folder, figures)
 
 
-def judge_together(job: Job, *, parent: str | None) -> dict[str, Any]:
-    """Judge the members on the same pictures, report on the mean of their scores; returns test_results.json.
+def judge_together(job: Job, *, parent: str | None) -> tuple[dict[str, Any], Path]:
+    """Judge the members on the same pictures, and report on the mean of their scores.
+
+    Returns:
+        What test_results.json holds, and the folder that it is in.
 
     Raises:
         UserError: the members were tested on different pictures.
@@ -193,11 +193,11 @@ def judge_together(job: Job, *, parent: str | None) -> dict[str, Any]:
         answers.append(judge(ExperimentFolder(member), config, BEST))
         print(f"  {member}: SRCC {scores(answers[-1].predicted, answers[-1].true)['srcc']:.4f}", flush=True)
     evaluated = together(answers)
-    place = place_of(each[0], foreign=evaluated.trained_on is not None)
+    place, label = place_of(evaluated, each[0])
     with open_run(
         each[0],
         role="evaluate",
-        name=f"{job.folder.name}-test",
+        name=f"{job.folder.name}-{label}",
         parent=parent,
         directory=job.folder,
         tags={"backbone": " and ".join(config.model.backbone for config in each)},
@@ -212,9 +212,8 @@ def judge_together(job: Job, *, parent: str | None) -> dict[str, Any]:
             seed=each[0].training.seed,
         )
         print(f"  together: SRCC {results['metrics']['srcc']['value']:.4f}", flush=True)
-        prefix = "test_" if evaluated.trained_on is None else f"{each[0].data.dataset}_"
-        log_report(tracker, job.folder, place, headline(results, prefix), pictures=True)
-    return results
+        log_report(tracker, job.folder, place, headline(results, f"{label}_"), pictures=True)
+    return results, job.folder / place
 
 
 def named(members: list[Path]) -> str:

@@ -63,15 +63,14 @@ def evaluate(
     from iqa.tracking import open_run, read_run_note
 
     evaluated = judge(folder, config, checkpoint)
-    foreign = evaluated.trained_on is not None
-    place = place_of(config, foreign=foreign)
+    place, label = place_of(evaluated, config)
     target = folder.path / place
     history = read_json(folder.history_file) if folder.history_file.is_file() else {"epochs": [], "best_epoch": None}
     trained_in = read_run_note(folder.path).get("run_id")
     with open_run(
         config,
         role="evaluate",
-        name=f"{config.experiment_name}-{config.data.dataset if foreign else 'test'}",
+        name=f"{config.experiment_name}-{label}",
         parent=trained_in,
         directory=folder.path,
         tags={"checkpoint": checkpoint},
@@ -85,15 +84,20 @@ def evaluate(
             seed=config.training.seed,
         )
         tracker.log_config(config)
-        figures = headline(results, f"{config.data.dataset}_" if foreign else "test_")
+        figures = headline(results, f"{label}_")
         log_report(tracker, folder.path, place, figures, pictures=True)
-        log_report(tracker.on_run(trained_in), folder.path, place, figures, pictures=not foreign)
+        log_report(tracker.on_run(trained_in), folder.path, place, figures, pictures=evaluated.trained_on is None)
     return results, target
 
 
-def place_of(config: ExperimentConfig, *, foreign: bool) -> str:
-    """Where in an experiment's folder a report is: that of another data set lies apart."""
-    return f"visualizations/{config.data.dataset}" if foreign else "visualizations"
+def place_of(evaluated: Evaluated, config: ExperimentConfig) -> tuple[str, str]:
+    """Where in an experiment's folder a report lies, and what its run and metrics are called after.
+
+    What is said of another data set than the one trained on is kept apart.
+    """
+    if evaluated.trained_on is None:
+        return "visualizations", "test"
+    return f"visualizations/{config.data.dataset}", config.data.dataset
 
 
 def log_report(run: Tracker, folder: Path, place: str, figures: dict[str, float | None], *, pictures: bool) -> None:

@@ -34,6 +34,17 @@ def _handlers_stay() -> Iterator[None]:
         signal.signal(name, handler)
 
 
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """Threads of torch wait for each other by spinning, which takes minutes where tests share the processors."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="session")
 def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Prepared pictures, shared by the tests of this run."""

@@ -27,14 +27,7 @@ from iqa.errors import UserError
 from iqa.scoring import SCORES, Scorer, load_scorer
 from iqa.scoring import picture as pictures_module
 
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Threads of torch wait for each other by spinning, which takes minutes where tests share the processors."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")
