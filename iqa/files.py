@@ -68,6 +68,11 @@ def keep_aside(path: Path) -> Path:
     return aside
 
 
+def split_folder(whole: Path, number: int) -> Path:
+    """Where split `number` of the repeated experiment in `whole` is."""
+    return whole / f"split{number}"
+
+
 def write_text(path: Path, text: str) -> None:
     """Write `text` in UTF-8, whole or not at all."""
     atomic_write(path, lambda file: file.write(text.encode()))

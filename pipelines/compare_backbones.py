@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 from iqa.cli import listed, run_command
 from iqa.config_file import load_config
 from iqa.errors import Interrupted, UserError
+from iqa.files import split_folder
 from pipelines.finish import finish
-from pipelines.repeats import repeat, split_folder
+from pipelines.repeats import repeat
 
 if TYPE_CHECKING:
     from iqa.config import ExperimentConfig

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 from iqa.cli import add_flag, listed, run_command
 from iqa.config_file import override_config, parse_overrides
 from iqa.errors import UserError
-from pipelines.repeats import log_summary, split_folder, test_figures
+from iqa.files import split_folder
+from pipelines.repeats import log_summary, test_figures
 from pipelines.repeats import show as show_splits
 from pipelines.test_with_viz import headline, judge, log_report, place_of, show
 
@@ -64,7 +65,6 @@ def main(arguments: list[str]) -> None:
     job = Job(folder, members, overrides, options.skip_tsne)
     for single in [job.split(number) for number in range(splits)] or [job]:
         check_same_test(single)
-    claim(job)
     if splits:
         show_splits(judge_splits(job, splits))
     else:
@@ -154,6 +154,7 @@ def judge_splits(job: Job, splits: int) -> dict[str, Any]:
     """Judge the ensemble of every split, as children of one MLflow run; returns what `repeats.json` holds."""
     from iqa.tracking import open_run
 
+    claim(job)
     figures = []
     with open_run(
         job.split(0).configs()[0],
@@ -166,7 +167,6 @@ def judge_splits(job: Job, splits: int) -> dict[str, Any]:
         for number in range(splits):
             print(f"split {number + 1} of {splits}", flush=True)
             single = job.split(number)
-            claim(single)
             results, _ = judge_together(single, parent=tracker.run_id)
             figures.append(test_figures(results))
         return log_summary(tracker, job.folder, figures)
@@ -193,6 +193,7 @@ def judge_together(job: Job, *, parent: str | None) -> tuple[dict[str, Any], Pat
         answers.append(judge(ExperimentFolder(member), config, BEST))
         print(f"  {member}: SRCC {scores(answers[-1].predicted, answers[-1].true)['srcc']:.4f}", flush=True)
     evaluated = together(answers)
+    claim(job)
     place, label = place_of(evaluated, each[0])
     with open_run(
         each[0],

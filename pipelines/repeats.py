@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from iqa.config import ExperimentConfig
 from iqa.config_file import override_config
 from iqa.errors import UserError
+from iqa.files import split_folder
 from pipelines.finish import finish
 
 if TYPE_CHECKING:
@@ -84,11 +85,6 @@ def log_summary(tracker: Tracker, folder: Path, figures: list[dict[str, Any]]) -
         | {f"test_{name}": part["median"] for name, part in summary["test"].items()}
     )
     return summary
-
-
-def split_folder(whole: Path, number: int) -> Path:
-    """Where split `number` of the repeated experiment in `whole` is."""
-    return whole / f"split{number}"
 
 
 def summarise(figures: list[dict[str, Any]]) -> dict[str, Any]:

@@ -17,6 +17,8 @@ from iqa.cli import add_flag, run_command
 from iqa.config_file import override_config
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from iqa.config import ExperimentConfig
     from iqa.evaluation.evaluated import Evaluated
     from iqa.tracking import Tracker
@@ -112,7 +114,11 @@ def log_report(run: Tracker, folder: Path, place: str, figures: dict[str, float 
 
 
 def judge(folder: ExperimentFolder, config: ExperimentConfig, checkpoint: str) -> Evaluated:
-    """Predict the test split once; all of a data set that training did not know."""
+    """Predict the test split once; all of a data set that training did not know.
+
+    Raises:
+        UserError: some of what would be the test split is what the model learned from.
+    """
     import pandas as pd
 
     from iqa.data.pixels import prepare
@@ -134,6 +140,9 @@ def judge(folder: ExperimentFolder, config: ExperimentConfig, checkpoint: str) -
     store = prepare(config.data)
     split = "all" if foreign else "test"
     rows = store.indices(split)
+    table = store.manifest.iloc[rows.numpy()].reset_index(drop=True)
+    if not foreign:
+        refuse_known(folder, table)
     predictions = scorer.predict(store, split)
     calibrated = scorer.calibration(pd.Series(predictions.score)) if scorer.calibration else None
     return Evaluated(
@@ -142,13 +151,37 @@ def judge(folder: ExperimentFolder, config: ExperimentConfig, checkpoint: str) -
         responsibilities=predictions.responsibilities,
         log_likelihood=predictions.log_likelihood,
         features=predictions.embedding,
-        table=store.manifest.iloc[rows.numpy()].reset_index(drop=True),
+        table=table,
         thumbnail=lambda number: store.thumbnail(int(rows[number])),
         score_name=store.score_name,
         scale=store.scale,
         calibrated=None if calibrated is None else calibrated.to_numpy(),
         trained_on=learned.dataset if foreign else None,
     )
+
+
+def refuse_known(folder: ExperimentFolder, test: pd.DataFrame) -> None:
+    """See to it that no content of the test was trained on or selected by.
+
+    Raises:
+        UserError: one was, as where another data.split_seed draws the splits anew.
+    """
+    import pandas as pd
+
+    from iqa.errors import UserError
+
+    if not folder.manifest_file.is_file():
+        return  # a checkpoint that came without its experiment
+    manifest = pd.read_csv(folder.manifest_file, usecols=["content", "split"], dtype=str, keep_default_na=False)
+    known = set(manifest.loc[manifest["split"] != "test", "content"])
+    contents = test["content"].astype(str).unique()
+    if shared := [name for name in contents if name in known]:
+        raise UserError(
+            f"{folder.path} would be tested on pictures that it was trained on or selected by",
+            got=f"{len(shared)} of {len(contents)} contents, such as {shared[0]}",
+            expected="the test split of its training",
+            fix="leave out settings that draw the splits anew, such as data.split_seed, data.split_shares or data.seed",
+        )
 
 
 def headline(results: dict[str, Any], prefix: str = "test_") -> dict[str, float | None]:

@@ -20,7 +20,7 @@ from iqa.errors import UserError
 from iqa.files import read_json
 from iqa.scoring import Ensemble, Scorer
 from iqa.scoring.ensemble import MEMBERS, write_members
-from pipelines import ensemble, score_images, train_gpu
+from pipelines import ensemble, score_images, test_with_viz, train_gpu
 
 CALIBRATION = {"parameters": [1.0, 0.0], "linear": True, "low": 0, "high": 100, "higher_is_better": False}
 
@@ -196,3 +196,19 @@ def test_what_cannot_be_put_together_is_refused_and_leaves_no_trace(
     assert not (place / "experiments" / "refused").exists()
     runs = MlflowClient(f"sqlite:///{place / 'mlflow.db'}").search_runs(["0"])
     assert "RUNNING" not in {each.info.status for each in runs}
+
+
+def test_no_model_is_judged_on_what_it_learned_from(place: Path) -> None:
+    own = ["--experiment", "experiments/none/split0", "--skip_tsne"]
+    test_with_viz.main(own)
+    before = answers(place / "experiments" / "none" / "split0")
+    another = ["--data.seed", "5", "--data.split_seed", "5"]
+    with pytest.raises(UserError, match="trained on or selected by"):
+        test_with_viz.main([*own, *another])
+    with pytest.raises(UserError, match="trained on or selected by"):
+        ensemble.main(["--experiments", "experiments/none/split0", "experiments/clusters/split0", *another])
+    assert not (place / "experiments" / "split0+split0").exists()
+    pd.testing.assert_frame_equal(answers(place / "experiments" / "none" / "split0"), before)
+    # Fewer of the same test pictures are no fault.
+    test_with_viz.main([*own, "--data.test_samples", "12"])
+    assert len(answers(place / "experiments" / "none" / "split0")) == 12
