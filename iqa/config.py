@@ -69,7 +69,9 @@ class ModelConfig(Section):
     weights: str | None = None
     #: Feature maps that are pooled: every stage's, or only the last.
     stages: Literal["all", "last"] = "all"
-    pooling: Literal["mean_std", "mean"] = "mean_std"
+    #: How: mean and standard deviation of each map, the mean alone, or both and the covariances of maps ("bilinear":
+    #: more features, for a frozen backbone with pca_dim).
+    pooling: Literal["mean_std", "mean", "bilinear"] = "mean_std"
     mixture: MixtureConfig = MixtureConfig()
 
     @model_validator(mode="after")

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from iqa.errors import UserError
+from iqa.model.bilinear import Bilinear
 from iqa.model.facts import native_size, pretrained_config
 from iqa.model.nets import create, intermediates
 from iqa.model.pooling import mean_std
@@ -32,16 +33,16 @@ class Stem:
 class Backbone(nn.Module):
     """uint8 pictures [B, 3, H, W] -> float32 features [B, num_features].
 
-    Each chosen feature map is pooled to its spatial mean and, with pooling "mean_std", standard deviation per
-    channel; all are concatenated, early stages first. Quality shows in early stages as much as in late ones,
-    and in the spread as much as in the mean.
+    Each chosen feature map is pooled to its spatial mean, with pooling "mean_std" also its standard deviation per
+    channel, with "bilinear" also how its channels vary together; all are concatenated, early stages first. Quality
+    shows in early stages as much as in late ones, and in the spread as much as in the mean.
 
     Args:
         name: any timm model whose feature maps can be read (`forward_intermediates`).
         pretrained: load pretrained weights (`iqa.model.weights`); False keeps timm's random ones.
         weights: local weights file, used if `pretrained`.
         stages: "all" feature maps, or the "last" one only.
-        pooling: "mean" or "mean_std".
+        pooling: "mean", "mean_std" or "bilinear" (`iqa.model.bilinear`).
         image_size: side in pixels to which pictures are resized (square).
         scales: sizes at which it looks, as shares of image_size; the features of all stand side by side.
         frozen_stages: first stages that stay as they are, and that `stem` can run apart from the rest.
@@ -68,7 +69,7 @@ class Backbone(nn.Module):
         pretrained: bool,
         weights: str | None = None,
         stages: Literal["all", "last"] = "all",
-        pooling: Literal["mean", "mean_std"] = "mean_std",
+        pooling: Literal["mean", "mean_std", "bilinear"] = "mean_std",
         image_size: int,
         scales: Sequence[float] = (1.0,),
         frozen_stages: int = 0,
@@ -81,6 +82,7 @@ class Backbone(nn.Module):
         self.sides = tuple(round(scale * image_size) for scale in scales)
         self.native_size = native_size(name)
         self.pooling = pooling
+        self.bilinear = nn.ModuleDict()  # by the number of channels
         self.stages = stages
         self.net: Any = create(name)
         self.weights_source = load_pretrained(self.net, name, weights) if pretrained else "random weights"
@@ -136,7 +138,7 @@ class Backbone(nn.Module):
 
     def frozen_state(self) -> dict[str, Tensor]:
         """The weights of the frozen stages, with what pictures are normalised by."""
-        prefixes = ("mean", "std", *(f"net.{name}." for name in self._frozen))
+        prefixes = ("mean", "std", "bilinear.", *(f"net.{name}." for name in self._frozen))
         return {name: tensor for name, tensor in self.state_dict().items() if name.startswith(prefixes)}
 
     def train(self, mode: bool = True) -> Backbone:
@@ -200,10 +202,13 @@ class Backbone(nn.Module):
             return torch.cat([self._pool(each) for each in maps], dim=1)
 
     def _pool(self, feature_map: Tensor) -> Tensor:
-        """[B, C, ...] -> mean, and standard deviation, over positions [B, C] or [B, 2 C], float32."""
+        """[B, C, ...] -> [B, D] float32: what the positions are like, and how they differ."""
         if self.pooling == "mean":
             return feature_map.float().mean(dim=tuple(range(2, feature_map.ndim)))
-        return mean_std(feature_map)
+        moments = mean_std(feature_map)
+        if self.pooling == "mean_std":
+            return moments
+        return torch.cat([moments, self.bilinear[str(feature_map.shape[1])](feature_map)], dim=1)
 
     def _set_input_size(self) -> None:
         """Transformers are built for one input size; resample their position embeddings for another."""
@@ -235,6 +240,9 @@ class Backbone(nn.Module):
             # The last stage is the final map or what its last normalisation was fed: one of them is enough.
             channels = self._channels_first(final).shape[1]
             self._drop_last_stage = bool(stages) and stages[-1].shape[1] == channels
+            if self.pooling == "bilinear":
+                widths = {each.shape[1] for each in self._chosen(final, stages)}
+                self.bilinear.update({str(width): Bilinear(width) for width in sorted(widths)})
             features = int(self(blank.to(torch.uint8)).shape[1])
             if self.frozen_stages and not self._parts_agree():
                 raise UserError(

@@ -18,12 +18,13 @@ def features(count: int = 200, columns: int = 60, seed: int = 0) -> torch.Tensor
     return 3 * strong + torch.randn(count, columns, generator=random)
 
 
-def test_the_components_are_those_of_scikit_learn() -> None:
-    seen = features()
-    reduction = Reduction(60, 8)
+@pytest.mark.parametrize(("count", "columns"), [(200, 60), (60, 200), (5000, 5100)])
+def test_the_components_are_those_of_scikit_learn(count: int, columns: int) -> None:
+    seen = features(count, columns)
+    reduction = Reduction(columns, 8)
     reduction.fit(seen)
     ours = reduction(seen).numpy()
-    theirs = PCA(8).fit_transform(functional.layer_norm(seen, (60,)).numpy())
+    theirs = PCA(8, random_state=0).fit_transform(functional.layer_norm(seen, (columns,)).numpy())
     correlations = np.abs([np.corrcoef(ours[:, i], theirs[:, i])[0, 1] for i in range(8)])
     assert correlations.min() > 0.999
     assert ours.var() == pytest.approx(1, rel=0.02)
