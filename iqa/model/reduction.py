@@ -57,7 +57,7 @@ class Reduction(nn.Module):
         normalised = _normalise(features)
         self.centre.copy_(normalised.mean(dim=0))
         kept = min(self.directions.shape[1], *normalised.shape)
-        find = _by_products if len(features) <= min(_EXACT, features.shape[1]) else _by_chance
+        find = _by_products if len(features) <= min(_EXACT, features.shape[1]) else _by_sampling
         strengths, directions = find(normalised.sub_(self.centre), kept)
         spread = strengths.square().sum().div(len(features) * kept).sqrt()
         self.directions.zero_()
@@ -107,7 +107,7 @@ def _by_products(centred: Tensor, kept: int) -> tuple[Tensor, Tensor]:
     return squares.flip(0)[:kept].clamp(min=0).sqrt(), directions
 
 
-def _by_chance(centred: Tensor, kept: int) -> tuple[Tensor, Tensor]:
+def _by_sampling(centred: Tensor, kept: int) -> tuple[Tensor, Tensor]:
     """The same by a randomised decomposition (Halko, Martinsson, Tropp, SIAM Review 53, 2011)."""
     with torch.random.fork_rng(devices=[centred.device] if centred.is_cuda else []):
         torch.manual_seed(0)
