@@ -100,7 +100,7 @@ class PartwiseReduction(Reduction):
 def _by_products(centred: Tensor, kept: int) -> tuple[Tensor, Tensor]:
     """The `kept` largest singular values of [N, D] and their directions [D, kept], by the eigenvectors of [N, N].
 
-    Where features are many times as many as pictures, it needs a fraction of the time of the other way.
+    Exact, and for many components a fraction of the other way's time; for few it takes somewhat longer.
     """
     squares, mixtures = torch.linalg.eigh(centred @ centred.T)
     directions = functional.normalize(centred.T @ mixtures.flip(1)[:, :kept], dim=0)

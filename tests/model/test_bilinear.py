@@ -13,9 +13,12 @@ from iqa.model.bilinear import WIDTH, Bilinear
 def maps(channels: int, *, batch: int = 3, side: int = 12, precision: torch.dtype = torch.float32) -> torch.Tensor:
     random = torch.Generator().manual_seed(channels)
     mixing = torch.randn(channels, channels, generator=random)
-    return torch.einsum("ij,bjhw->bihw", mixing, torch.randn(batch, channels, side, side, generator=random)).to(
-        precision
-    )
+    values = torch.randn(batch, channels, side, side, generator=random)
+    return torch.einsum("ij,bjhw->bihw", mixing, values).to(precision)
+
+
+def pictures() -> torch.Tensor:
+    return torch.randint(256, (2, 3, 64, 64), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 
 
 def test_few_channels_give_the_signed_roots_of_their_covariances() -> None:
@@ -72,7 +75,7 @@ def test_a_backbone_has_them_beside_mean_and_spread(name: str) -> None:
     plain = Backbone(name, **options).eval()
     torch.manual_seed(0)
     backbone = Backbone(name, pooling="bilinear", **options).eval()
-    images = torch.randint(256, (2, 3, 64, 64), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    images = pictures()
     features = backbone(images)
     assert features.shape == (2, backbone.num_features)
     assert backbone.num_features > plain.num_features
@@ -86,5 +89,5 @@ def test_a_backbone_has_them_beside_mean_and_spread(name: str) -> None:
 def test_a_backbone_behind_frozen_stages_says_the_same() -> None:
     torch.manual_seed(0)
     backbone = Backbone("resnet10t", pretrained=False, image_size=64, pooling="bilinear", frozen_stages=2).eval()
-    images = torch.randint(256, (2, 3, 64, 64), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    images = pictures()
     torch.testing.assert_close(backbone.from_stem(backbone.stem(images)), backbone(images), rtol=1e-3, atol=1e-4)
