@@ -93,18 +93,17 @@ def check_same_test(job: Job) -> None:
     Raises:
         UserError: a member is no experiment, has no such setting, or was tested on other pictures.
     """
-    import pandas as pd
-
     from iqa.training.checkpoints import ExperimentFolder
 
     job.configs()
     if any(key.startswith("data.") and key != "data.root" for key, _ in parse_overrides(job.overrides)):
         return  # of another data set all is judged, and `together` sees to it that it is the same for all
-    files = [ExperimentFolder(member).manifest_file for member in job.members]
-    if not all(file.is_file() for file in files):
-        return  # `together` notices later
-    tables = [pd.read_csv(file) for file in files]
-    tests = [set(table.loc[table["split"] == "test", "image"]) for table in tables]
+    tests = []
+    for member in job.members:
+        manifest = ExperimentFolder(member).read_manifest()
+        if manifest is None:
+            return  # `together` notices later
+        tests.append(set(manifest.loc[manifest["split"] == "test", "image"]))
     for member, test in zip(job.members[1:], tests[1:], strict=True):
         if test != tests[0]:
             raise UserError(

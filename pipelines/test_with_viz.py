@@ -166,13 +166,11 @@ def refuse_known(folder: ExperimentFolder, test: pd.DataFrame) -> None:
     Raises:
         UserError: one was, as where another data.split_seed draws the splits anew.
     """
-    import pandas as pd
-
     from iqa.errors import UserError
 
-    if not folder.manifest_file.is_file():
-        return  # a checkpoint that came without its experiment
-    manifest = pd.read_csv(folder.manifest_file, usecols=["content", "split"], dtype=str, keep_default_na=False)
+    manifest = folder.read_manifest()
+    if manifest is None:
+        return
     known = set(manifest.loc[manifest["split"] != "test", "content"])
     contents = test["content"].astype(str).unique()
     if shared := [name for name in contents if name in known]:

@@ -9,13 +9,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 from PIL import Image
 from places import ROOT
 from tiny_model import picture, write_experiment
@@ -28,6 +27,8 @@ from pipelines import score_images
 
 COLUMNS = ["image", "score", "calibrated", "cluster", "log_likelihood", "error"]
 CALIBRATION = {"parameters": [1.0, 0.0], "linear": True, "low": 0, "high": 100, "higher_is_better": False}
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 #: Runs the command in this process; gives its exit code, and what it said on stdout and on stderr.
 Command = Callable[..., tuple[object, str, str]]
@@ -53,10 +54,8 @@ def photos(tmp_path: Path) -> Path:
 @pytest.fixture
 def command(
     tmp_path: Path, experiment: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> Iterator[Command]:
+) -> Command:
     monkeypatch.chdir(tmp_path)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
 
     def run(*arguments: str | Path, model: str | Path = experiment) -> tuple[object, str, str]:
         code: object = 0
@@ -67,8 +66,7 @@ def command(
         said = capfd.readouterr()
         return code, said.out, said.err
 
-    yield run
-    torch.set_num_threads(threads)
+    return run
 
 
 def table_of(output: Path) -> pd.DataFrame:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import deque
 from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -107,6 +108,12 @@ def digest(manifest: pd.DataFrame) -> str:
 def to_csv(manifest: pd.DataFrame) -> bytes:
     """The manifest as CSV that reads back to the same values."""
     return str(manifest[list(COLUMNS)].to_csv(index=False, lineterminator="\n")).encode()
+
+
+def from_csv(path: Path) -> pd.DataFrame:
+    """What `to_csv` wrote: pictures called 007 or NA keep their names."""
+    text = {column: str for column in COLUMNS if column not in TYPES}
+    return typed(pd.read_csv(path, dtype=text, keep_default_na=False))
 
 
 def _cells(count: int, pristine_share: float, rng: np.random.Generator) -> list[tuple[str, int]]:

@@ -15,7 +15,7 @@ from iqa.data import distortions, pseudo_mos
 from iqa.data.batches import Batches
 from iqa.data.cache import cache_folder, open_or_build, recipe_key
 from iqa.data.joins import UNREADABLE
-from iqa.data.manifest import SPLITS, digest, typed, validate
+from iqa.data.manifest import SPLITS, digest, from_csv, validate
 from iqa.data.prepare import MANIFEST, PIXELS, build_pictures
 from iqa.data.rawset import UNIT, ScoreScale
 from iqa.data.scored import load_scored
@@ -168,8 +168,7 @@ def _synthetic(data: DataConfig, progress: bool | None) -> PixelStore:
         recipe,
         lambda empty: build_pictures(empty, source, data, progress),
     )
-    # Without keep_default_na=False a photograph called "NA" would lose its name.
-    manifest = typed(pd.read_csv(folder / MANIFEST, keep_default_na=False))
+    manifest = from_csv(folder / MANIFEST)
     validate(manifest)
     side = source.picture_size
     # "c": torch wants writable memory; writes stay in this process.

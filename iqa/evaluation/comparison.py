@@ -49,7 +49,7 @@ def read_contender(folder: ExperimentFolder) -> Contender:
     """What the folder of a tested experiment says.
 
     Raises:
-        UserError: it has no config, no best model or no test.
+        UserError: it has no config, no manifest, no best model or no test.
     """
     config, history = folder.read_config(), read_json(folder.history_file)
     epochs, best = history["epochs"], history["best_epoch"]
@@ -73,7 +73,14 @@ def read_contender(folder: ExperimentFolder) -> Contender:
 
 def _test_share(folder: ExperimentFolder) -> float:
     """Test pictures for each training picture."""
-    counts = pd.read_csv(folder.manifest_file, usecols=["split"])["split"].value_counts()
+    manifest = folder.read_manifest()
+    if manifest is None:
+        raise UserError(
+            f"{folder.path} does not say what it was trained on",
+            expected=f"its {folder.manifest_file.name}",
+            fix="train it again, or copy that file back",
+        )
+    counts = manifest["split"].value_counts()
     return float(counts["test"] / counts["train"])
 
 

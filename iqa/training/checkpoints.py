@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -12,6 +12,9 @@ from iqa.config import ExperimentConfig
 from iqa.config_file import build_config
 from iqa.errors import IqaError, UserError
 from iqa.files import atomic_write, keep_aside, read_json, write_json
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 #: Layout of a checkpoint; a file of another layout is refused, not guessed at.
 FORMAT = 1
@@ -59,6 +62,12 @@ class ExperimentFolder:
         atomic_write(self.manifest_file, lambda file: file.write(manifest))
         if report:
             write_json(self.report_file, report)
+
+    def read_manifest(self) -> pd.DataFrame | None:
+        """Every picture with its split, as `iqa.data.manifest` describes; None where a checkpoint came without it."""
+        from iqa.data.manifest import from_csv  # a second, which one who asks for no such experiment need not wait
+
+        return from_csv(self.manifest_file) if self.manifest_file.is_file() else None
 
     def write_history(self, history: list[dict[str, Any]], best_epoch: int | None) -> None:
         write_json(self.history_file, {"best_epoch": best_epoch, "epochs": history})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from iqa.data.distortions import KINDS, PRISTINE
-from iqa.data.manifest import digest, plan_distortions, typed, validate
+from iqa.data.manifest import digest, from_csv, plan_distortions, to_csv, typed, validate
 from iqa.errors import UserError
 
 CONTENTS = {
@@ -127,3 +129,9 @@ def test_the_digest_sees_every_value() -> None:
     changed = manifest.copy()
     changed.loc[7, "score"] = np.nextafter(manifest["score"][7], np.float32(2))
     assert digest(typed(changed)) != digest(manifest)
+
+
+def test_pictures_called_like_numbers_or_like_nothing_keep_their_names(tmp_path: Path) -> None:
+    manifest = scored().replace({"content": {"a0": "007", "a1": "NA", "a2": "7", "a3": "1e3"}})
+    (tmp_path / "manifest.csv").write_bytes(to_csv(manifest))
+    pd.testing.assert_frame_equal(from_csv(tmp_path / "manifest.csv"), manifest)
