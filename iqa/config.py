@@ -72,6 +72,8 @@ class ModelConfig(Section):
     #: How: mean and standard deviation of each map, the mean alone, or both and the covariances of maps ("bilinear":
     #: more features, for a frozen backbone with pca_dim).
     pooling: Literal["mean_std", "mean", "bilinear"] = "mean_std"
+    #: Mean and standard deviation once more, with positions weighted to the picture's centre, where people look first.
+    centre_pooling: bool = False
     mixture: MixtureConfig = MixtureConfig()
 
     @model_validator(mode="after")

@@ -12,10 +12,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from iqa.errors import UserError
-from iqa.model.bilinear import Bilinear
 from iqa.model.facts import native_size, pretrained_config
 from iqa.model.nets import create, intermediates
-from iqa.model.pooling import mean_std
+from iqa.model.pooling import Pooling
 from iqa.model.stages import first_modules, stages_of, without
 from iqa.model.weights import load_pretrained
 
@@ -33,16 +32,15 @@ class Stem:
 class Backbone(nn.Module):
     """uint8 pictures [B, 3, H, W] -> float32 features [B, num_features].
 
-    Each chosen feature map is pooled to its spatial mean, with pooling "mean_std" also its standard deviation per
-    channel, with "bilinear" also how its channels vary together; all are concatenated, early stages first. Quality
-    shows in early stages as much as in late ones, and in the spread as much as in the mean.
+    The chosen feature maps' statistics stand side by side, early stages first (`iqa.model.pooling`). Quality shows in
+    early stages as much as in late ones, and in the spread as much as in the mean.
 
     Args:
         name: any timm model whose feature maps can be read (`forward_intermediates`).
         pretrained: load pretrained weights (`iqa.model.weights`); False keeps timm's random ones.
         weights: local weights file, used if `pretrained`.
         stages: "all" feature maps, or the "last" one only.
-        pooling: "mean", "mean_std" or "bilinear" (`iqa.model.bilinear`).
+        pooling, centre_pooling: which statistics.
         image_size: side in pixels to which pictures are resized (square).
         scales: sizes at which it looks, as shares of image_size; the features of all stand side by side.
         frozen_stages: first stages that stay as they are, and that `stem` can run apart from the rest.
@@ -70,6 +68,7 @@ class Backbone(nn.Module):
         weights: str | None = None,
         stages: Literal["all", "last"] = "all",
         pooling: Literal["mean", "mean_std", "bilinear"] = "mean_std",
+        centre_pooling: bool = False,
         image_size: int,
         scales: Sequence[float] = (1.0,),
         frozen_stages: int = 0,
@@ -81,8 +80,7 @@ class Backbone(nn.Module):
         self.image_size = image_size
         self.sides = tuple(round(scale * image_size) for scale in scales)
         self.native_size = native_size(name)
-        self.pooling = pooling
-        self.bilinear = nn.ModuleDict()  # by the number of channels
+        self.pool = Pooling(pooling, centre=centre_pooling)
         self.stages = stages
         self.net: Any = create(name)
         self.weights_source = load_pretrained(self.net, name, weights) if pretrained else "random weights"
@@ -129,16 +127,16 @@ class Backbone(nn.Module):
         wanted = dict(self._arguments, indices=list(range(self._first, self._first + self._early)))
         pixels = self.prepare(images, self.sides[0])
         maps = self.net.forward_intermediates(pixels, **wanted, intermediates_only=True, stop_early=True)
-        return Stem(maps[-1], self._pooled(maps))
+        return Stem(maps[-1], self.pool(maps))
 
     def from_stem(self, stem: Stem) -> Tensor:
         """Features, float32 [B, num_features], from what `stem` returned; maps may be crops."""
         final, stages = self._rest[0].forward_intermediates(stem.maps, **self._arguments)
-        return torch.cat([stem.features, self._pooled(self._chosen(final, stages)[self._early :])], dim=1)
+        return torch.cat([stem.features, self.pool(self._chosen(final, stages)[self._early :])], dim=1)
 
     def frozen_state(self) -> dict[str, Tensor]:
         """The weights of the frozen stages, with what pictures are normalised by."""
-        prefixes = ("mean", "std", "bilinear.", *(f"net.{name}." for name in self._frozen))
+        prefixes = ("mean", "std", "pool.", *(f"net.{name}." for name in self._frozen))
         return {name: tensor for name, tensor in self.state_dict().items() if name.startswith(prefixes)}
 
     def train(self, mode: bool = True) -> Backbone:
@@ -161,9 +159,9 @@ class Backbone(nn.Module):
         return pixels.contiguous(memory_format=torch.channels_last)
 
     def _features(self, images: Tensor, side: int) -> Tensor:
-        return self._pooled(
-            self._chosen(*self.net.forward_intermediates(self.prepare(images, side), **self._arguments))
-        )
+        final, stages = self.net.forward_intermediates(self.prepare(images, side), **self._arguments)
+        pooled: Tensor = self.pool(self._chosen(final, stages))
+        return pooled
 
     def no_weight_decay(self) -> set[str]:
         """Names of parameters that timm exempts from weight decay (position embeddings and the like)."""
@@ -197,19 +195,6 @@ class Backbone(nn.Module):
             return final.permute(0, 3, 1, 2)
         return final
 
-    def _pooled(self, maps: list[Tensor]) -> Tensor:
-        with torch.autocast(maps[0].device.type, enabled=False):
-            return torch.cat([self._pool(each) for each in maps], dim=1)
-
-    def _pool(self, feature_map: Tensor) -> Tensor:
-        """[B, C, ...] -> [B, D] float32: what the positions are like, and how they differ."""
-        if self.pooling == "mean":
-            return feature_map.float().mean(dim=tuple(range(2, feature_map.ndim)))
-        moments = mean_std(feature_map)
-        if self.pooling == "mean_std":
-            return moments
-        return torch.cat([moments, self.bilinear[str(feature_map.shape[1])](feature_map)], dim=1)
-
     def _set_input_size(self) -> None:
         """Transformers are built for one input size; resample their position embeddings for another."""
         if not hasattr(self.net, "set_input_size"):
@@ -240,9 +225,7 @@ class Backbone(nn.Module):
             # The last stage is the final map or what its last normalisation was fed: one of them is enough.
             channels = self._channels_first(final).shape[1]
             self._drop_last_stage = bool(stages) and stages[-1].shape[1] == channels
-            if self.pooling == "bilinear":
-                widths = {each.shape[1] for each in self._chosen(final, stages)}
-                self.bilinear.update({str(width): Bilinear(width) for width in sorted(widths)})
+            self.pool.prepare(each.shape[1] for each in self._chosen(final, stages))
             features = int(self(blank.to(torch.uint8)).shape[1])
             if self.frozen_stages and not self._parts_agree():
                 raise UserError(

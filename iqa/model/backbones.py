@@ -74,6 +74,7 @@ def build_backbone(model: ModelConfig, image_size: int, *, load_weights: bool = 
             weights=model.weights,
             stages=model.stages,
             pooling=model.pooling,
+            centre_pooling=model.centre_pooling,
             image_size=image_size,
             scales=model.scales,
             frozen_stages=model.frozen_stages,

@@ -56,7 +56,7 @@ def _cached(
     recipe = {
         "version": VERSION,
         "pictures": store.squares_digest,
-        "backbone": repr((backbone.name, backbone.sides, backbone.stages, backbone.pooling)),
+        "backbone": repr((backbone.name, backbone.sides, backbone.stages, backbone.pool.name)),
         "weights": weights_digest(backbone.state_dict()),
         "precision": str(precision),
     }

@@ -61,7 +61,7 @@ def kept_stems(
     recipe = {
         "version": VERSION,
         "pictures": store.squares_digest,
-        "backbone": repr((backbone.name, backbone.sides, backbone.pooling, backbone.frozen_stages)),
+        "backbone": repr((backbone.name, backbone.sides, backbone.pool.name, backbone.frozen_stages)),
         "weights": weights_digest(backbone.frozen_state()),
         "precision": str(precision),
         "views": views,

@@ -119,4 +119,5 @@ def _look(config: ExperimentConfig) -> tuple[Hashable, ...]:
     # Random weights are another backbone for every seed.
     seed = None if model.pretrained or model.weights else config.training.seed
     behaviour = model.frozen_stages, model.freeze_norm
-    return (model.backbone, model.scales, model.stages, model.pooling, model.pretrained, model.weights, seed, behaviour)
+    looks = (model.backbone, model.scales, model.stages, model.pooling, model.centre_pooling)
+    return (*looks, model.pretrained, model.weights, seed, behaviour)

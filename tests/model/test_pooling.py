@@ -1,61 +1,88 @@
-"""Pooling says what plain operations say, both ways."""
+"""Which statistics of feature maps make a picture's features, and those that know where the middle is."""
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
-from iqa.model.pooling import mean_std
+from iqa.model.backbone import Backbone
+from iqa.model.moments import mean_std
+from iqa.model.pooling import CENTRE_WIDTH, Pooling, centre_mean_std
 
 
-def plain(maps: torch.Tensor) -> torch.Tensor:
-    positions = tuple(range(2, maps.ndim))
-    variance, mean = torch.var_mean(maps, dim=positions, correction=0)
-    return torch.cat([mean, torch.sqrt(variance + 1e-6)], dim=1)
+def maps(*shape: int) -> torch.Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(0)) * 2 + 1
 
 
-@pytest.mark.parametrize("shape", [(3, 4, 5, 6), (2, 3, 7)])
-def test_gradients_are_those_of_numerical_differences(shape: tuple[int, ...]) -> None:
-    maps = torch.randn(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0), requires_grad=True)
-    torch.testing.assert_close(mean_std(maps), plain(maps))
-    assert torch.autograd.gradcheck(mean_std, maps)
+def pictures() -> torch.Tensor:
+    return torch.randint(256, (2, 3, 64, 64), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 
 
-@pytest.mark.parametrize(("precision", "tolerance"), [(torch.float32, 1e-5), (torch.bfloat16, 2e-2)])
-@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-def test_low_precision_loses_no_more_than_its_own_rounding(precision, tolerance: float, layout) -> None:
-    random = torch.Generator().manual_seed(1)
-    maps = torch.randn(4, 8, 16, 16, generator=random).mul(2).add(1).to(precision).contiguous(memory_format=layout)
-    weights = torch.randn(4, 16, generator=random)
-    ours, exact = maps.clone().requires_grad_(), maps.double().requires_grad_()
-    pooled = mean_std(ours)
+def test_positions_count_by_a_gaussian_around_the_centre() -> None:
+    values = maps(2, 3, 5, 8)
+    rows, columns = np.meshgrid(np.linspace(-1, 1, 5), np.linspace(-1, 1, 8), indexing="ij")
+    weights = np.exp(-(rows**2 + columns**2) / (2 * CENTRE_WIDTH**2)).ravel()
+    flat = values.double().numpy().reshape(6, 40)
+    expected = np.average(flat, axis=1, weights=weights), np.sqrt(np.diag(np.cov(flat, ddof=0, aweights=weights)))
+    pooled = centre_mean_std(values)
     assert pooled.dtype == torch.float32
-    torch.testing.assert_close(pooled.double(), plain(exact), rtol=1e-5, atol=1e-5)
-    (pooled * weights).sum().backward()
-    (plain(exact) * weights).sum().backward()
-    scale = exact.grad.abs().max()
-    assert ours.grad.dtype == precision
-    assert (ours.grad.double() - exact.grad).abs().max() < tolerance * scale
+    np.testing.assert_allclose(pooled[:, :3].flatten().numpy(), expected[0], rtol=1e-5)
+    np.testing.assert_allclose(pooled[:, 3:].flatten().numpy(), expected[1], rtol=1e-5)
 
 
-@pytest.mark.parametrize("offset", [0.0, 100.0])
-@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16, torch.float64])
-def test_large_maps_far_from_zero_are_pooled_exactly_in_every_layout(precision: torch.dtype, offset: float) -> None:
-    random = torch.Generator().manual_seed(2)
-    maps = torch.randn(2, 8, 128, 128, generator=random).add(offset).to(precision)
-    for layout in (torch.contiguous_format, torch.channels_last):
-        pooled = mean_std(maps.contiguous(memory_format=layout))
-        torch.testing.assert_close(pooled.double(), plain(maps.double()), rtol=1e-5, atol=1e-4)
+def test_the_middle_counts_more_than_a_corner_which_plain_statistics_cannot_tell() -> None:
+    spots = torch.zeros(2, 1, 9, 9)
+    spots[0, 0, 4, 4] = spots[1, 0, 0, 0] = 1
+    torch.testing.assert_close(*mean_std(spots))
+    middle, corner = centre_mean_std(spots)
+    assert (middle > 5 * corner).all()
 
 
-def test_a_map_of_one_position_has_no_spread() -> None:
-    maps = torch.randn(3, 5, 1, 1, generator=torch.Generator().manual_seed(3))
-    for layout in (torch.contiguous_format, torch.channels_last):
-        pooled = mean_std(maps.contiguous(memory_format=layout))
-        torch.testing.assert_close(pooled, torch.cat([maps.flatten(1), torch.full((3, 5), 1e-3)], dim=1))
+def test_mirror_images_and_maps_of_one_value_or_one_position() -> None:
+    values = maps(2, 3, 6, 6)
+    torch.testing.assert_close(centre_mean_std(values.flip(3)), centre_mean_std(values))
+    torch.testing.assert_close(centre_mean_std(values.flatten(2)), centre_mean_std(values))
+    flat = torch.full((1, 2, 4, 4), 3.0, requires_grad=True)
+    pooled = centre_mean_std(flat)
+    torch.testing.assert_close(pooled, torch.tensor([[3.0, 3.0, 1e-3, 1e-3]]))
+    pooled.sum().backward()
+    assert flat.grad is not None
+    assert flat.grad.isfinite().all()
+    torch.testing.assert_close(centre_mean_std(values[:, :, :1, :1])[:, :3], values[:, :, 0, 0])
 
 
-def test_a_flat_map_has_a_finite_gradient() -> None:
-    maps = torch.ones(1, 2, 4, 4, requires_grad=True)
-    mean_std(maps).sum().backward()
-    assert maps.grad.isfinite().all()
+@pytest.mark.parametrize(
+    ("kind", "columns"), [("mean", 5), ("mean_std", 10), ("bilinear", 10 + 15)], ids=["mean", "mean_std", "bilinear"]
+)
+def test_each_kind_has_its_columns_and_the_centre_two_more_of_each_channel(kind, columns: int) -> None:
+    values = [maps(2, 5, 6, 6), maps(2, 5, 3, 3)]
+    plain, centred = Pooling(kind), Pooling(kind, centre=True)
+    for pool, expected in ((plain, columns), (centred, columns + 10)):
+        pool.prepare([5, 5])
+        assert pool([each.bfloat16() for each in values]).dtype == torch.float32
+        assert pool(values).shape == (2, 2 * expected)
+    torch.testing.assert_close(centred(values)[:, :columns], plain(values)[:, :columns])
+    torch.testing.assert_close(centred(values)[:, -10:], centre_mean_std(values[1]))
+    assert plain.name != centred.name
+
+
+@pytest.mark.parametrize("name", ["resnet10t", "vit_tiny_patch16_224", "test_efficientnet"])
+def test_every_backbone_can_weight_its_maps_to_the_centre(name: str) -> None:
+    torch.manual_seed(0)
+    backbone = Backbone(name, pretrained=False, image_size=64, centre_pooling=True).eval()
+    torch.manual_seed(0)
+    plain = Backbone(name, pretrained=False, image_size=64).eval()
+    assert backbone.num_features == 2 * plain.num_features
+    features = backbone(pictures())
+    assert features.isfinite().all()
+    torch.testing.assert_close(features[:, :16], plain(pictures())[:, :16])
+
+
+def test_a_backbone_behind_frozen_stages_says_the_same() -> None:
+    torch.manual_seed(0)
+    options = {"pretrained": False, "image_size": 64, "centre_pooling": True, "frozen_stages": 2}
+    backbone = Backbone("resnet10t", **options).eval()
+    torch.testing.assert_close(
+        backbone.from_stem(backbone.stem(pictures())), backbone(pictures()), rtol=1e-3, atol=1e-4
+    )
