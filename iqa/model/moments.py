@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-_VARIANCE_EPSILON = 1e-6  # keeps the gradient of the standard deviation finite on a flat map
+#: Keeps the gradient of the standard deviation finite on a flat map.
+VARIANCE_EPSILON = 1e-6
 
 
 def mean_std(maps: Tensor) -> Tensor:
@@ -31,7 +32,7 @@ class _MeanStd(torch.autograd.Function):
             channels_last = maps.ndim == 4 and maps.is_contiguous(memory_format=torch.channels_last)
             moments = _batch_moments if channels_last else _plain_moments
             variance, mean = (torch.cat(each) for each in zip(*map(moments, maps.split(1)), strict=True))
-        std = variance.add_(_VARIANCE_EPSILON).sqrt_()
+        std = variance.add_(VARIANCE_EPSILON).sqrt_()
         ctx.save_for_backward(maps, mean, std)
         return torch.cat([mean, std], dim=1)
 

@@ -10,11 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from iqa.model.bilinear import Bilinear
-from iqa.model.moments import mean_std
+from iqa.model.moments import VARIANCE_EPSILON, mean_std
 
 #: Of the weights of positions, in half sides of the picture: at the middle of an edge, a seventh of the centre's.
 CENTRE_WIDTH = 0.5
-_VARIANCE_EPSILON = 1e-6  # keeps the gradient of the standard deviation finite on a flat map
 
 
 class Pooling(nn.Module):
@@ -60,15 +59,15 @@ class Pooling(nn.Module):
 def centre_mean_std(maps: Tensor) -> Tensor:
     """Maps [B, C, H, W] -> float32 [B, 2 C]: means, then standard deviations, with a Gaussian's weights.
 
-    People look at the middle of a picture first (Tatler, Journal of Vision 7(14), 2007), and what is there decides more
-    of their score. Positions in a row, [B, C, positions], are taken for those of a square.
+    People look at the middle of a picture first (Tatler, Journal of Vision 7(14), 2007), so what is there may count for
+    more in their score. Positions in a row, [B, C, positions], are taken for those of a square.
     """
     values = maps.flatten(2).float()
     height, width = maps.shape[2:] if maps.ndim == 4 else (isqrt(maps.shape[2]),) * 2
     weights = torch.outer(_bell(height, maps.device), _bell(width, maps.device)).flatten()
     mean = values @ weights
     variance = (values - mean[..., None]).square() @ weights
-    return torch.cat([mean, (variance + _VARIANCE_EPSILON).sqrt()], dim=1)
+    return torch.cat([mean, (variance + VARIANCE_EPSILON).sqrt()], dim=1)
 
 
 def _bell(count: int, device: torch.device) -> Tensor:

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-from iqa.model.backbone import Backbone
 from iqa.model.bilinear import WIDTH, Bilinear
 
 
@@ -15,10 +14,6 @@ def maps(channels: int, *, batch: int = 3, side: int = 12, precision: torch.dtyp
     mixing = torch.randn(channels, channels, generator=random)
     values = torch.randn(batch, channels, side, side, generator=random)
     return torch.einsum("ij,bjhw->bihw", mixing, values).to(precision)
-
-
-def pictures() -> torch.Tensor:
-    return torch.randint(256, (2, 3, 64, 64), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 
 
 def test_few_channels_give_the_signed_roots_of_their_covariances() -> None:
@@ -66,28 +61,3 @@ def test_gradients_are_those_of_numerical_differences() -> None:
     values = maps(4, batch=2, side=5).requires_grad_()
     pool = Bilinear(4)
     assert torch.autograd.gradcheck(pool, values, eps=1e-2, atol=2e-2, rtol=2e-2)
-
-
-@pytest.mark.parametrize("name", ["resnet10t", "vit_tiny_patch16_224", "test_efficientnet"])
-def test_a_backbone_has_them_beside_mean_and_spread(name: str) -> None:
-    options = {"pretrained": False, "image_size": 64}
-    torch.manual_seed(0)
-    plain = Backbone(name, **options).eval()
-    torch.manual_seed(0)
-    backbone = Backbone(name, pooling="bilinear", **options).eval()
-    images = pictures()
-    features = backbone(images)
-    assert features.shape == (2, backbone.num_features)
-    assert backbone.num_features > plain.num_features
-    assert features.isfinite().all()
-    # Mean and spread of the first map stand first, as without.
-    torch.testing.assert_close(features[:, :16], plain(images)[:, :16])
-    backbone.train()(images).square().sum().backward()
-    assert all(each.grad is not None and each.grad.isfinite().all() for each in backbone.parameters())
-
-
-def test_a_backbone_behind_frozen_stages_says_the_same() -> None:
-    torch.manual_seed(0)
-    backbone = Backbone("resnet10t", pretrained=False, image_size=64, pooling="bilinear", frozen_stages=2).eval()
-    images = pictures()
-    torch.testing.assert_close(backbone.from_stem(backbone.stem(images)), backbone(images), rtol=1e-3, atol=1e-4)

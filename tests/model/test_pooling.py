@@ -79,10 +79,27 @@ def test_every_backbone_can_weight_its_maps_to_the_centre(name: str) -> None:
     torch.testing.assert_close(features[:, :16], plain(pictures())[:, :16])
 
 
-def test_a_backbone_behind_frozen_stages_says_the_same() -> None:
+@pytest.mark.parametrize("name", ["resnet10t", "vit_tiny_patch16_224", "test_efficientnet"])
+def test_a_backbone_has_covariances_beside_mean_and_spread(name: str) -> None:
+    options = {"pretrained": False, "image_size": 64}
     torch.manual_seed(0)
-    options = {"pretrained": False, "image_size": 64, "centre_pooling": True, "frozen_stages": 2}
-    backbone = Backbone("resnet10t", **options).eval()
-    torch.testing.assert_close(
-        backbone.from_stem(backbone.stem(pictures())), backbone(pictures()), rtol=1e-3, atol=1e-4
-    )
+    plain = Backbone(name, **options).eval()
+    torch.manual_seed(0)
+    backbone = Backbone(name, pooling="bilinear", **options).eval()
+    images = pictures()
+    features = backbone(images)
+    assert features.shape == (2, backbone.num_features)
+    assert backbone.num_features > plain.num_features
+    assert features.isfinite().all()
+    # Mean and spread of the first map stand first, as without.
+    torch.testing.assert_close(features[:, :16], plain(images)[:, :16])
+    backbone.train()(images).square().sum().backward()
+    assert all(each.grad is not None and each.grad.isfinite().all() for each in backbone.parameters())
+
+
+@pytest.mark.parametrize("statistics", [{"pooling": "bilinear"}, {"centre_pooling": True}], ids=["bilinear", "centre"])
+def test_a_backbone_behind_frozen_stages_says_the_same(statistics) -> None:
+    torch.manual_seed(0)
+    backbone = Backbone("resnet10t", pretrained=False, image_size=64, frozen_stages=2, **statistics).eval()
+    images = pictures()
+    torch.testing.assert_close(backbone.from_stem(backbone.stem(images)), backbone(images), rtol=1e-3, atol=1e-4)
