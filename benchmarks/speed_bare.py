@@ -23,7 +23,7 @@ from iqa.device import autocast, choose_precision
 from iqa.model.depthwise import quicken
 from iqa.model.quality import QualityModel
 from iqa.training.losses import training_loss
-from iqa.training.optimizer import build_optimizer
+from iqa.training.optimizer import build_optimizer, parameter_groups
 
 #: Side in pixels that the step table's networks see.
 SIDE = 224
@@ -77,7 +77,7 @@ class Bare:
         model, weights = copy.deepcopy(model).train(), self.training.loss
         arrange(model.backbone, way)
 
-        groups = model.parameter_groups(self.training.learning_rate, self.training.weight_decay)
+        groups = parameter_groups(model, self.training.learning_rate, self.training.weight_decay)
         return self._step(
             lambda: model(self.images), lambda said: training_loss(said, self.scores, weights), groups, way
         )
