@@ -110,6 +110,11 @@ class DataConfig(Section):
 
     @model_validator(mode="after")
     def _has_a_place(self) -> DataConfig:
+        if self.dataset == "photos" and self.root:
+            raise ValueError(
+                f"data.root: got '{self.root}', but data.dataset 'photos' is the photographs of installed packages; "
+                "data.dataset 'folder' takes clean pictures of your own"
+            )
         if self.dataset == "folder" and not self.root:
             raise ValueError("data.dataset 'folder' needs data.root, the folder of clean pictures")
         if self.dataset == "csv" and not self.csv:

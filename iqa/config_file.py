@@ -97,6 +97,9 @@ def _with_overrides(values: dict[str, Any], overrides: Sequence[str], where: str
         known = SCHEDULER_PARAMS.get(str(pairs["training.scheduler"]), set())
         params = values["training"].get("scheduler_params", {})
         values["training"]["scheduler_params"] = {key: params[key] for key in params if key in known}
+    if pairs.get("data.dataset") == "photos" and isinstance(values.get("data"), dict):
+        # Nor does the folder of another set to the one that comes with packages.
+        values["data"].pop("root", None)
     for key, value in pairs.items():
         _set(values, key, value)
     return build_config(values, where=where)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -71,6 +72,12 @@ def keep_aside(path: Path) -> Path:
 def split_folder(whole: Path, number: int) -> Path:
     """Where split `number` of the repeated experiment in `whole` is."""
     return whole / f"split{number}"
+
+
+def experiment_label(folder: Path) -> str:
+    """What the experiment in `folder` is called: the folder's name, for a split after that of what it is a split of."""
+    folder = folder.resolve()
+    return f"{folder.parent.name}-{folder.name}" if re.fullmatch(r"split\d+", folder.name) else folder.name
 
 
 def write_text(path: Path, text: str) -> None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from iqa.cli import add_flag, listed, run_command
 from iqa.config_file import override_config, parse_overrides
 from iqa.errors import UserError
-from iqa.files import split_folder
+from iqa.files import experiment_label, split_folder
 from pipelines.repeats import log_summary, test_figures
 from pipelines.repeats import show as show_splits
 from pipelines.test_with_viz import headline, judge, log_report, place_of, show
@@ -59,7 +59,7 @@ def main(arguments: list[str]) -> None:
     add_flag(parser, "--skip_tsne", "leave out t-SNE, the slowest figure")
     options, overrides = parser.parse_known_args(arguments)
     members = [Path(name) for name in listed(options.experiments)]
-    folder = Path(options.output) / (options.name or "+".join(member.resolve().name for member in members))
+    folder = Path(options.output) / (options.name or "+".join(experiment_label(member) for member in members))
     check_distinct(folder, members)
     splits = count_splits(members)
     job = Job(folder, members, overrides, options.skip_tsne)
@@ -158,7 +158,7 @@ def judge_splits(job: Job, splits: int) -> dict[str, Any]:
     with open_run(
         job.split(0).configs()[0],
         role="evaluate",
-        name=job.folder.name,
+        name=experiment_label(job.folder),
         directory=job.folder,
         tags={"repeats": splits},
     ) as tracker:
@@ -197,7 +197,7 @@ def judge_together(job: Job, *, parent: str | None) -> tuple[dict[str, Any], Pat
     with open_run(
         each[0],
         role="evaluate",
-        name=f"{job.folder.name}-{label}",
+        name=f"{experiment_label(job.folder)}-{label}",
         parent=parent,
         directory=job.folder,
         tags={"backbone": " and ".join(config.model.backbone for config in each)},

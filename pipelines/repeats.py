@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from iqa.config import ExperimentConfig
 from iqa.config_file import override_config
 from iqa.errors import UserError
-from iqa.files import split_folder
+from iqa.files import experiment_label, split_folder
 from pipelines.finish import finish
 
 if TYPE_CHECKING:
@@ -66,8 +66,8 @@ def repeat(
         tracker.log_config(config)
         for number in range(repeats):
             print(f"\nsplit {number + 1} of {repeats}", flush=True)
-            single = _split(config, number)
             folder = ExperimentFolder(split_folder(whole.path, number))
+            single = _split(config, number, experiment_label(folder.path))
             finish(single, folder, parent=tracker.run_id, skip_tsne=True)
             figures.append(test_figures(read_json(folder.visualizations / RESULTS)))
         return log_summary(tracker, whole.path, figures)
@@ -120,12 +120,12 @@ def show(summary: dict[str, Any]) -> None:
         )
 
 
-def _split(config: ExperimentConfig, number: int) -> ExperimentConfig:
+def _split(config: ExperimentConfig, number: int, name: str) -> ExperimentConfig:
     """The config of one split."""
     return override_config(
         config,
         [
-            *("--experiment_name", split_folder(Path(), number).name),
+            *("--experiment_name", name),
             *("--data.split_seed", str(config.data.split_seed + number)),
             *("--data.seed", str(config.data.seed + number)),
             *("--training.seed", str(config.training.seed + number)),

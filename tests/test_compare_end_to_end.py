@@ -12,7 +12,9 @@ from mlflow import MlflowClient
 
 from iqa.cli import run_command
 from iqa.errors import UserError
+from iqa.evaluation.comparison import read_contender
 from iqa.files import read_json
+from iqa.training.checkpoints import ExperimentFolder
 from pipelines import compare_backbones, train_gpu
 
 TINY: dict[str, Any] = {
@@ -78,6 +80,11 @@ def test_configs_are_trained_tested_and_compared_and_the_same_command_takes_what
     with pytest.raises(UserError, match=r"model\.feature_dim: 16 before, 8 now"):
         compare_backbones.main(command)
 
+    damaged = ExperimentFolder(place / "experiments" / "none")
+    damaged.manifest_file.unlink()
+    with pytest.raises(UserError, match=r"manifest\.csv"):
+        read_contender(damaged)
+
 
 def test_each_is_trained_on_several_splits_and_judged_over_them(place: Path, capsys) -> None:
     paths = [config(place, "clusters", n_clusters=2), config(place, "none", n_clusters=0)]
@@ -94,7 +101,7 @@ def test_each_is_trained_on_several_splits_and_judged_over_them(place: Path, cap
     parents = {each.info.run_id: each.data.tags.get("mlflow.parentRunId") for each in runs}
     names = {each.info.run_id: each.info.run_name for each in runs}
     above = {(names[run], names.get(parent, "")) for run, parent in parents.items()}
-    assert {("clusters", "backbones-comparison"), ("none", "backbones-comparison"), ("split1", "none")} <= above
+    assert {("clusters", "backbones-comparison"), ("none", "backbones-comparison"), ("none-split1", "none")} <= above
 
     compare_backbones.main(command)
     assert capsys.readouterr().out.count("trained and tested before") == 4

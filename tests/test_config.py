@@ -79,6 +79,11 @@ def test_another_schedule_leaves_the_first_ones_settings_behind(guide: Path) -> 
     assert config.training.scheduler_params == {}
 
 
+def test_photographs_from_packages_leave_another_sets_folder_behind() -> None:
+    trained = override_config(ExperimentConfig(experiment_name="own"), ["--data.root", "CIFAR10"])
+    assert override_config(trained, ["--data.dataset", "photos"]).data.root is None
+
+
 def test_flat_and_nested_settings_are_the_same_settings(guide: Path) -> None:
     config = load_config(guide)
     again = build_config(config.to_dict())
@@ -98,6 +103,7 @@ def test_flat_and_nested_settings_are_the_same_settings(guide: Path) -> None:
         (["--training.learning_rate", "NaN"], "training.learning_rate"),
         (["--data.train_samples", "6"], "8 clusters cannot be found in 6 training pictures"),
         (["--data.dataset", "folder"], "needs data.root"),
+        (["--data.dataset", "photos", "--data.root", "MINE"], "data.root: got 'MINE'"),
         (
             ["--training.scheduler_params.eta_min", "0"],
             "'eta_min' is no setting of scheduler 'reduce_on_plateau'",

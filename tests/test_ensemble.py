@@ -147,7 +147,7 @@ def test_experiments_on_several_splits_are_put_together_split_by_split(place: Pa
     runs = MlflowClient(f"sqlite:///{place / 'mlflow.db'}").search_runs(["0"])
     (parent,) = (each for each in runs if each.info.run_name == "both")
     children = [each for each in runs if each.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
-    assert Counter(each.info.run_name for each in children) == {"split0-test": 1, "split1-test": 1}
+    assert Counter(each.info.run_name for each in children) == {"both-split0-test": 1, "both-split1-test": 1}
     assert {each.info.status for each in (parent, *children)} == {"FINISHED"}
     assert parent.data.metrics["test_srcc"] == pytest.approx(summary["test"]["srcc"]["median"])
     assert children[0].data.params["members"].count("experiments/") == 2
@@ -207,7 +207,7 @@ def test_no_model_is_judged_on_what_it_learned_from(place: Path) -> None:
         test_with_viz.main([*own, *another])
     with pytest.raises(UserError, match="trained on or selected by"):
         ensemble.main(["--experiments", "experiments/none/split0", "experiments/clusters/split0", *another])
-    assert not (place / "experiments" / "split0+split0").exists()
+    assert not (place / "experiments" / "none-split0+clusters-split0").exists()
     pd.testing.assert_frame_equal(answers(place / "experiments" / "none" / "split0"), before)
     # Fewer of the same test pictures are no fault.
     test_with_viz.main([*own, "--data.test_samples", "12"])

@@ -9,7 +9,7 @@ from typing import BinaryIO
 import pytest
 
 from iqa.errors import IqaError, UserError
-from iqa.files import atomic_write, keep_aside, read_json, write_json
+from iqa.files import atomic_write, experiment_label, keep_aside, read_json, split_folder, write_json
 
 
 def test_a_failure_while_writing_leaves_the_old_file(tmp_path: Path) -> None:
@@ -49,6 +49,11 @@ def test_what_is_kept_aside_replaces_nothing(tmp_path: Path, name: str, kept: st
     path.with_name(kept.replace("2", "1")).touch()
     assert keep_aside(path) == tmp_path / kept
     assert {each.name for each in tmp_path.iterdir()} == {kept, kept.replace("2", "1")}
+
+
+def test_a_split_is_called_after_its_experiment() -> None:
+    assert experiment_label(Path("experiments/mine")) == "mine"
+    assert experiment_label(split_folder(Path("experiments/mine"), 3)) == "mine-split3"
 
 
 def test_json_comes_back_as_it_went(tmp_path: Path) -> None:

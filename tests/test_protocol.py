@@ -93,7 +93,7 @@ def test_a_table_of_scores_is_trained_on_judged_and_repeated(table: Path, run, t
     runs = client.search_runs(["0"])
     (parent,) = (each for each in runs if each.data.tags.get("repeats") == "2")
     children = [each for each in runs if each.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
-    assert {child.info.run_name for child in children} == {"split0", "split1"}
+    assert {child.info.run_name for child in children} == {"own-split0", "own-split1"}
     assert parent.data.metrics["test_srcc_median"] == pytest.approx(np.median(srcc))
     assert all(each.info.status == "FINISHED" for each in runs)
 

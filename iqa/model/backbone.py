@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
@@ -15,18 +14,8 @@ from iqa.errors import UserError
 from iqa.model.facts import native_size, pretrained_config
 from iqa.model.nets import create, intermediates
 from iqa.model.pooling import Pooling
-from iqa.model.stages import first_modules, stages_of, without
+from iqa.model.stages import Stem, first_modules, stages_of, without
 from iqa.model.weights import load_pretrained
-
-
-@dataclass(frozen=True)
-class Stem:
-    """What a backbone's frozen stages make of B pictures."""
-
-    #: Feature maps that the next stage sees [B, C, H, W].
-    maps: Tensor
-    #: Pooled features of these stages, float32 [B, D].
-    features: Tensor
 
 
 class Backbone(nn.Module):

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from iqa.config import MixtureConfig, ModelConfig
 from iqa.errors import UserError
-from iqa.model.backbone import Backbone, Stem
+from iqa.model.backbone import Backbone
 from iqa.model.backbones import AnyBackbone, build_backbone
 from iqa.model.committee import build_reduction, views
 from iqa.model.head import QualityHead
 from iqa.model.mixture import EmFit, GaussianMixture
 from iqa.model.reduction import Reduction
+from iqa.model.stages import Stem
 
 _MANY = 2048  # features: with fewer, the casts cost what the multiplication saves
 
@@ -218,44 +219,6 @@ class QualityModel(nn.Module):
                 part.train(mode)
         return self
 
-    def parameter_groups(
-        self,
-        learning_rate: float,
-        weight_decay: float,
-        *,
-        backbone_lr_multiplier: float = 1.0,
-        mixture_lr_multiplier: float = 1.0,
-    ) -> list[dict[str, Any]]:
-        """Groups for an optimiser: backbone and mixture at their own learning rates; no weight decay on biases, norms,
-        position embeddings and the mixture. Each has "name", "params", "lr", "weight_decay"; none is empty.
-        """
-        exempt = self.backbone.no_weight_decay()
-        backbone = list(self.backbone.named_parameters())
-        head = [*self.head.named_parameters(), *self.companions.named_parameters()]
-        mixture = list(self.mixture.parameters()) if self.mixture else []
-        backbone_rate = learning_rate * backbone_lr_multiplier
-        groups = [
-            ("backbone", backbone_rate, weight_decay, _decayed(backbone, exempt, True)),
-            ("backbone_no_decay", backbone_rate, 0.0, _decayed(backbone, exempt, False)),
-            ("head", learning_rate, weight_decay, _decayed(head, set(), True)),
-            ("head_no_decay", learning_rate, 0.0, _decayed(head, set(), False)),
-            ("mixture", learning_rate * mixture_lr_multiplier, 0.0, mixture),
-        ]
-        return [
-            {"name": name, "params": parameters, "lr": rate, "weight_decay": decay}
-            for name, rate, decay, parameters in groups
-            if parameters
-        ]
-
     def parameter_count(self) -> int:
         """Number of parameters, frozen ones included."""
         return sum(parameter.numel() for parameter in self.parameters())
-
-
-def _decayed(named: Iterable[tuple[str, nn.Parameter]], exempt: set[str], decayed: bool) -> list[nn.Parameter]:
-    """The trainable parameters that take weight decay, or the others: vectors, and names in `exempt`."""
-    return [
-        parameter
-        for name, parameter in named
-        if parameter.requires_grad and (parameter.ndim > 1 and name not in exempt) == decayed
-    ]

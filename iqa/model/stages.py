@@ -7,15 +7,26 @@ network and what is taken from its parts is the same.
 from __future__ import annotations
 
 import copy
+from dataclasses import dataclass
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from iqa.errors import UserError
 
 #: What stands before the first stage, in order, and where the stages are: EfficientNet and MobileNet, then ResNet.
 _BLOCKS = ("conv_stem", "bn1")
 _LAYERS = ("conv1", "bn1", "act1", "maxpool")
+
+
+@dataclass(frozen=True)
+class Stem:
+    """What a backbone's frozen stages make of B pictures."""
+
+    #: Feature maps that the next stage sees [B, C, H, W].
+    maps: Tensor
+    #: Pooled features of these stages, float32 [B, D].
+    features: Tensor
 
 
 def stages_of(net: Any) -> tuple[list[str], list[str]]:

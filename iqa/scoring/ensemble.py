@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from iqa.errors import UserError
-from iqa.files import read_json, split_folder, write_json
+from iqa.files import experiment_label, read_json, split_folder, write_json
 from iqa.scoring.picture import Picture
 from iqa.scoring.scorer import BATCH_SIZE, Scorer, load_scorer
 from iqa.training.checkpoints import BEST
@@ -107,7 +107,7 @@ def load_model(path: str | Path, device: str = "auto") -> Scorer | Ensemble:
         raise UserError(f"{path} holds several splits, each a model of its own", fix=f"take one: {first}")
     if (members := read_members(path)) is None:
         return load_scorer(path, device)
-    return Ensemble([load_scorer(member, device) for member in members], path.resolve().name)
+    return Ensemble([load_scorer(member, device) for member in members], experiment_label(path))
 
 
 def write_members(folder: Path, members: Sequence[Path]) -> None:

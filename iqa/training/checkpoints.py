@@ -129,12 +129,13 @@ def load_model_state(model: torch.nn.Module, state: dict[str, Any], path: Path) 
 def check_same_experiment(ours: ExperimentConfig, theirs: dict[str, Any], path: Path) -> None:
     """A training is continued only with the settings it was begun with.
 
-    Where it runs (device, tracking, threads) may change, and its length too where the schedule does not depend on it.
+    Where it runs (device, tracking, threads) and what it is called may change, and its length too where the schedule
+    does not depend on it.
 
     Raises:
         UserError: naming each setting that differs.
     """
-    free = {"training.device", "data.num_workers", "data.cache_dir", "data.root"}
+    free = {"experiment_name", "training.device", "data.num_workers", "data.cache_dir", "data.root"}
     if ours.training.scheduler in ("reduce_on_plateau", "none"):
         free.add("training.epochs")
     before = build_config(theirs, where=str(path)).flat()

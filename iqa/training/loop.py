@@ -25,7 +25,7 @@ from iqa.records import EpochRecord
 from iqa.training.average import AveragedModel
 from iqa.training.feeds import Batch, Feed
 from iqa.training.losses import quality_loss, training_loss
-from iqa.training.optimizer import Schedule, build_optimizer, limit_gradient
+from iqa.training.optimizer import Schedule, build_optimizer, limit_gradient, parameter_groups
 from iqa.training.tally import Tally, correlations
 
 #: Least seconds between two looks at the running loss: each look makes the device wait.
@@ -61,7 +61,8 @@ class Trainer:
         self.precision = choose_precision(self.settings.precision, device)
         self.history: list[EpochRecord] = []
         self._hide_progress = None if progress is None else not progress
-        groups = model.parameter_groups(
+        groups = parameter_groups(
+            model,
             self.settings.learning_rate,
             self.settings.weight_decay,
             backbone_lr_multiplier=self.settings.backbone_lr_multiplier,

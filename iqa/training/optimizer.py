@@ -1,16 +1,51 @@
-"""Optimiser and schedule by name. Schedules of a fixed course advance every step, the plateau every epoch."""
+"""Optimiser and schedule by name, and which parameters learn at which rate.
+
+Schedules of a fixed course advance every step, the plateau every epoch.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, OneCycleLR, ReduceLROnPlateau
 
 from iqa.config import TrainingConfig
 from iqa.errors import UserError
+from iqa.model.quality import QualityModel
+
+
+def parameter_groups(
+    model: QualityModel,
+    learning_rate: float,
+    weight_decay: float,
+    *,
+    backbone_lr_multiplier: float = 1.0,
+    mixture_lr_multiplier: float = 1.0,
+) -> list[dict[str, Any]]:
+    """Groups for an optimiser: backbone and mixture at their own learning rates; no weight decay on biases, norms,
+    position embeddings and the mixture. Each has "name", "params", "lr", "weight_decay"; none is empty.
+    """
+    exempt = model.backbone.no_weight_decay()
+    backbone = list(model.backbone.named_parameters())
+    head = [*model.head.named_parameters(), *model.companions.named_parameters()]
+    mixture = list(model.mixture.parameters()) if model.mixture else []
+    backbone_rate = learning_rate * backbone_lr_multiplier
+    groups = [
+        ("backbone", backbone_rate, weight_decay, _decayed(backbone, exempt, True)),
+        ("backbone_no_decay", backbone_rate, 0.0, _decayed(backbone, exempt, False)),
+        ("head", learning_rate, weight_decay, _decayed(head, set(), True)),
+        ("head_no_decay", learning_rate, 0.0, _decayed(head, set(), False)),
+        ("mixture", learning_rate * mixture_lr_multiplier, 0.0, mixture),
+    ]
+    return [
+        {"name": name, "params": parameters, "lr": rate, "weight_decay": decay}
+        for name, rate, decay, parameters in groups
+        if parameters
+    ]
 
 
 def build_optimizer(groups: list[dict[str, object]], settings: TrainingConfig, device: torch.device) -> Optimizer:
@@ -82,3 +117,12 @@ class Schedule:
         inner = self._plateau or self._course
         if inner is not None:
             inner.load_state_dict(state)
+
+
+def _decayed(named: Iterable[tuple[str, nn.Parameter]], exempt: set[str], decayed: bool) -> list[nn.Parameter]:
+    """The trainable parameters that take weight decay, or the others: vectors, and names in `exempt`."""
+    return [
+        parameter
+        for name, parameter in named
+        if parameter.requires_grad and (parameter.ndim > 1 and name not in exempt) == decayed
+    ]

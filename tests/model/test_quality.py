@@ -127,35 +127,13 @@ def test_every_parameter_takes_part_in_every_step(fitted):
 def test_a_frozen_backbone_stays_as_it_is():
     model = build(freeze_backbone=True).train()
     before = {key: value.clone() for key, value in model.backbone.state_dict().items()}
-    optimizer = torch.optim.AdamW(model.parameter_groups(0.1, 0.1))
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.1, weight_decay=0.1)
     assert not model.features(pictures()).requires_grad
     model(pictures()).score.sum().backward()
     optimizer.step()
     assert not model.backbone.training
     assert model.head.training
     assert same_state(model.backbone.state_dict(), before)
-
-
-def test_parameter_groups_hold_every_trainable_parameter_once():
-    model = build()
-    groups = {
-        group["name"]: group
-        for group in model.parameter_groups(1e-3, 0.05, backbone_lr_multiplier=0.1, mixture_lr_multiplier=30)
-    }
-    grouped = [id(parameter) for group in groups.values() for parameter in group["params"]]
-    assert sorted(grouped) == sorted(id(parameter) for parameter in model.parameters())
-    assert groups["backbone"]["lr"] == pytest.approx(1e-4)
-    assert groups["head"]["lr"] == 1e-3
-    assert groups["mixture"]["lr"] == pytest.approx(0.03)
-    assert {name for name, group in groups.items() if group["weight_decay"]} == {"backbone", "head"}
-    assert all(parameter.ndim > 1 for name in ("backbone", "head") for parameter in groups[name]["params"])
-
-
-def test_position_embeddings_take_no_weight_decay():
-    model = QualityModel.from_config(ModelConfig(backbone="test_vit", pretrained=False, n_clusters=0), image_size=160)
-    groups = {group["name"]: group["params"] for group in model.parameter_groups(1e-3, 0.05)}
-    spared = {id(parameter) for parameter in groups["backbone_no_decay"]}
-    assert {id(model.backbone.net.pos_embed), id(model.backbone.net.cls_token)} <= spared
 
 
 @pytest.mark.parametrize("clusters", [0, CLUSTERS])
@@ -192,8 +170,6 @@ def test_heads_learn_each_by_itself_and_are_averaged():
     assert not any(parameter.grad.any() for parameter in model.head.parameters())
     assert not any(parameter.grad.any() for parameter in model.companions[1].parameters())
     assert any(parameter.grad.any() for parameter in model.companions[0].parameters())
-    names = {id(p) for group in model.parameter_groups(1e-3, 1e-4) for p in group["params"]}
-    assert {id(p) for p in model.companions.parameters()} <= names
 
 
 @pytest.mark.parametrize("pca_dim", [0, 6])
