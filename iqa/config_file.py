@@ -98,7 +98,7 @@ def _with_overrides(values: dict[str, Any], overrides: Sequence[str], where: str
         params = values["training"].get("scheduler_params", {})
         values["training"]["scheduler_params"] = {key: params[key] for key in params if key in known}
     if pairs.get("data.dataset") == "photos" and isinstance(values.get("data"), dict):
-        # Nor does the folder of another set to the one that comes with packages.
+        # The folder that the file named is another set's: photographs that come with packages have none.
         values["data"].pop("root", None)
     for key, value in pairs.items():
         _set(values, key, value)
