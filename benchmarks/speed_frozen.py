@@ -24,9 +24,9 @@ from iqa.data.pixels import PixelStore, prepare
 from iqa.device import choose_precision
 from iqa.model.weights import PACKAGES
 from iqa.records import EpochRecord
+from iqa.training.assembly import build_feed, build_model, input_size, start_backbone
 from iqa.training.feeds import Feed, PixelFeed
 from iqa.training.loop import Trainer
-from iqa.training.session import build_feed, build_model, input_size, start_backbone
 
 BACKBONE = "tf_efficientnet_lite0"
 #: Pixels that the network sees: what the project takes for CIFAR-10, and what most would.

@@ -33,7 +33,7 @@ from timing import Options, Row, Timing, in_turns
 from iqa.config_file import build_config
 from iqa.data.pixels import prepare
 from iqa.device import choose_precision
-from iqa.training.session import build_model, start_backbone
+from iqa.training.assembly import build_model, start_backbone
 
 SIDE = 32
 #: Epochs whose median counts, after those that warm up.

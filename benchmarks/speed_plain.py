@@ -35,8 +35,9 @@ from iqa.config import ExperimentConfig
 from iqa.config_file import build_config, override_config
 from iqa.data.pixels import prepare
 from iqa.scoring import load_scorer
+from iqa.training.assembly import input_size
 from iqa.training.checkpoints import ExperimentFolder
-from iqa.training.session import Session, input_size
+from iqa.training.session import Session
 
 PICTURE_SIDE, LARGER = 32, 128
 LEARNING_RATE = 1e-3

@@ -30,7 +30,7 @@ from iqa.config import ExperimentConfig
 from iqa.config_file import load_config
 from iqa.data.pixels import prepare
 from iqa.files import read_json, write_json
-from iqa.training.session import build_model, input_size, start_backbone
+from iqa.training.assembly import build_model, input_size, start_backbone
 
 ROOT = Path(__file__).resolve().parent.parent
 #: What `mlflow run .` needs of the project.

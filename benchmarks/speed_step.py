@@ -34,8 +34,9 @@ from iqa.model.backbones import members
 from iqa.model.quality import QualityModel
 from iqa.records import EpochRecord
 from iqa.tracking import Tracker, open_run
+from iqa.training.assembly import build_model, start_backbone
 from iqa.training.checkpoints import ExperimentFolder
-from iqa.training.session import Session, build_model, start_backbone
+from iqa.training.session import Session
 
 WARM_UP = 2
 #: Dense bfloat16 FLOP/s that makers name, by a part of the card's name; the first that fits.

@@ -8,7 +8,6 @@ correlation and error both as they are and after a monotone mapping of the predi
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,14 +17,13 @@ from scipy.special import expit
 from scipy.stats import kendalltau, rankdata
 
 from iqa.errors import UserError
+from iqa.resampling import resampled_rows
 
 Vector = NDArray[np.float64]
 
 #: Fewer pairs than this would be interpolated, not fitted, by the four parameters of the logistic.
 MIN_LOGISTIC = 6
 
-#: Two groups can be drawn in three ways only, three in ten.
-MIN_GROUPS = 3
 METRICS = ("srcc", "plcc", "krcc", "rmse", "plcc_logistic", "rmse_logistic")
 
 
@@ -154,14 +152,6 @@ def bootstrap(
     return {name: _interval([draw[name] for draw in drawn], tail) for name in METRICS}
 
 
-def resampled_rows(n: int, groups: ArrayLike | None, samples: int, seed: int) -> Iterator[NDArray[np.intp]]:
-    """The rows of each resample of n pictures, whole groups [n] at a time; none with fewer than MIN_GROUPS groups."""
-    members = _members(n, groups)
-    random = np.random.default_rng(seed)
-    for _ in range(samples if len(members) >= MIN_GROUPS else 0):
-        yield np.concatenate([members[group] for group in random.integers(len(members), size=len(members))])
-
-
 def _pair(predicted: ArrayLike, true: ArrayLike) -> tuple[Vector, Vector]:
     x, y = (np.asarray(side, dtype=np.float64) for side in (predicted, true))
     if x.ndim != 1 or x.shape != y.shape:
@@ -255,17 +245,6 @@ def _descend(x: Vector, y: Vector, guess: Vector, frame: tuple[float, ...]) -> L
         ),
         linear=False,
     )
-
-
-def _members(n: int, groups: ArrayLike | None) -> list[NDArray[np.intp]]:
-    """The rows of each group; every row is its own group where there are none."""
-    if groups is None:
-        return list(np.arange(n)[:, None])
-    labels = np.asarray(groups)
-    if labels.shape != (n,):
-        raise UserError("one group per picture is needed", got=f"shape {labels.shape}", expected=f"({n},)")
-    _, codes, counts = np.unique(labels.astype(str), return_inverse=True, return_counts=True)
-    return np.split(np.argsort(codes, kind="stable"), np.cumsum(counts)[:-1])
 
 
 def _interval(values: list[float], tail: float) -> tuple[float, float]:

@@ -18,6 +18,7 @@ FLOORS = [
         "records",
         "processes",
         "metrics",
+        "resampling",
         "cli",
         "config_data",
         "config_tuning",

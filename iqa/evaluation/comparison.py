@@ -19,6 +19,7 @@ from iqa.errors import UserError
 from iqa.evaluation.evaluated import interval_caveat
 from iqa.evaluation.report import CONFIDENCE, RESULTS, TABLE
 from iqa.files import read_json
+from iqa.resampling import resampled_rows
 from iqa.training.checkpoints import ExperimentFolder, load_checkpoint
 
 #: More than an interval of one model takes: the bounds of a widened one lie further out.
@@ -176,7 +177,7 @@ def _differences(order: Sequence[Contender], samples: int, seed: int) -> list[di
     whole = np.array([metrics.srcc(scores, true) for scores in predicted])
     draws = [
         [metrics.srcc(scores[rows], true[rows]) for scores in predicted]
-        for rows in metrics.resampled_rows(len(true), contents, samples, seed)
+        for rows in resampled_rows(len(true), contents, samples, seed)
     ]
     tail = (1 - CONFIDENCE) / 2 / max(1, len(order) - 1)
     found: list[dict[str, Any] | None] = [None]

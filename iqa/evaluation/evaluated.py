@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from iqa.data.distortions import KINDS, PRISTINE
 from iqa.data.rawset import UNIT, ScoreScale
 from iqa.errors import UserError
-from iqa.metrics import MIN_GROUPS
+from iqa.resampling import MIN_GROUPS
 
 #: What pictures of no listed distortion, such as real photographs with human scores, are counted as.
 NO_GROUP = "none"

@@ -8,13 +8,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from tqdm import tqdm
 
 from iqa import metrics
-from iqa.data.distortions import PRISTINE
 from iqa.evaluation import embedding, plots
-from iqa.evaluation.evaluated import FEW_CONTENTS, NO_GROUP, PSEUDO, Evaluated, order
+from iqa.evaluation.breakdowns import breakdowns
+from iqa.evaluation.evaluated import FEW_CONTENTS, Evaluated
 from iqa.evaluation.plots_style import Figure, save
 from iqa.files import write_json, write_text
 
@@ -33,8 +32,6 @@ RESULTS = "test_results.json"
 TABLE = "test_predictions.csv"
 CONFIDENCE = 0.95
 SAMPLES = 1000
-#: A correlation of fewer pictures than this says nothing and is left out.
-MIN_PICTURES = 5
 
 
 def write_report(
@@ -117,7 +114,7 @@ def _results(evaluated: Evaluated, best_epoch: int | None, seed: int) -> dict[st
         },
         "logistic": {"parameters": list(logistic.parameters), "linear": logistic.linear},
         "mixture": _mixture(evaluated),
-        **_breakdowns(evaluated),
+        **breakdowns(evaluated, samples=SAMPLES, seed=seed, confidence=CONFIDENCE),
     }
 
 
@@ -131,66 +128,6 @@ def _mixture(evaluated: Evaluated) -> dict[str, Any] | None:
         "mean_largest_responsibility": float(evaluated.responsibilities.max(axis=1).mean()),
         "mean_log_likelihood": None if likelihood is None else float(np.mean(likelihood)),
     }
-
-
-def _breakdowns(evaluated: Evaluated) -> dict[str, dict[str, Any]]:
-    """Metrics per subset, kind, level and group of distortion, cluster and content; empty where there are none."""
-    clusters = evaluated.clusters
-    numbers = [] if clusters is None else [str(cluster) for cluster in clusters]
-    return {
-        "by_kind": _by(evaluated, evaluated.kinds, order(evaluated.kinds)),
-        "by_level": _by(evaluated, _levels(evaluated), sorted(set(_levels(evaluated)))),
-        "by_group": _by(evaluated, evaluated.groups, order(evaluated.groups)),
-        "by_cluster": _by(evaluated, numbers, [str(k) for k in range(evaluated.n_clusters)]),
-        "by_subset": _by(evaluated, evaluated.subsets, sorted(set(evaluated.subsets)), intervals=True),
-        "by_content": _by_content(evaluated),
-    }
-
-
-def _by_content(evaluated: Evaluated) -> dict[str, Any]:
-    """Metrics within each content of people's scores that has pictures enough.
-
-    Within a content what the picture shows is the same, so that its quality alone is left to be ranked.
-    """
-    labels = evaluated.table["content"].astype(str).tolist()
-    counts = pd.Series(labels).value_counts()
-    names = sorted(counts.index[counts >= MIN_PICTURES]) if evaluated.score_name != PSEUDO else []
-    return _by(evaluated, labels, names)
-
-
-def _levels(evaluated: Evaluated) -> list[str]:
-    """[N] level of each distorted picture; NO_GROUP for those that have none."""
-    undistorted = (NO_GROUP, PRISTINE)
-    return [
-        NO_GROUP if kind in undistorted or pd.isna(level) else str(int(level))
-        for kind, level in zip(evaluated.kinds, evaluated.table["level"], strict=True)
-    ]
-
-
-def _by(
-    evaluated: Evaluated, labels: Sequence[str], names: Sequence[str], *, intervals: bool = False
-) -> dict[str, Any]:
-    of = np.array(labels)
-    parts = {}
-    for name in names:
-        if name == NO_GROUP:
-            continue
-        predicted, true = evaluated.predicted[of == name], evaluated.true[of == name]
-        parts[name] = _part(predicted, true)
-        if intervals and len(true) >= MIN_PICTURES:
-            contents = evaluated.table["content"].astype(str).to_numpy()[of == name]
-            low, high = metrics.bootstrap(predicted, true, samples=SAMPLES, confidence=CONFIDENCE, groups=contents)[
-                "srcc"
-            ]
-            parts[name] |= {"srcc_low": low, "srcc_high": high}
-    return parts
-
-
-def _part(predicted: NDArray[np.floating], true: NDArray[np.floating]) -> dict[str, Any]:
-    if len(true) < MIN_PICTURES:
-        return {"n": len(true), "srcc": None, "plcc": None, "krcc": None, "rmse": None}
-    measures = {"srcc": metrics.srcc, "plcc": metrics.plcc, "krcc": metrics.krcc, "rmse": metrics.rmse}
-    return {"n": len(true), **{name: measure(predicted, true) for name, measure in measures.items()}}
 
 
 def _drawings(

@@ -29,8 +29,8 @@ from iqa.model.folding import folded
 from iqa.model.quality import Prediction, QualityModel
 from iqa.scoring.picture import Picture
 from iqa.scoring.stream import Pool, decode_ahead
+from iqa.training.assembly import build_feed
 from iqa.training.checkpoints import BEST, load_checkpoint, load_model_state
-from iqa.training.session import build_feed
 
 #: Columns of a table of scores.
 #: score: the model's own, about 0-1, higher is better. calibrated: on the scale and in the direction of the scores

@@ -16,11 +16,11 @@ from iqa.device import choose_device, choose_precision
 from iqa.model.backbones import AnyBackbone
 from iqa.model.quality import QualityModel
 from iqa.model.reduction import Reduction
+from iqa.training.assembly import build_feed, build_model, input_size, reduced, start_backbone
 from iqa.training.batch_size import fix_batch_size
 from iqa.training.features import cached_features
 from iqa.training.feeds import FeatureFeed, Feed
 from iqa.training.loop import Trainer
-from iqa.training.session import build_feed, build_model, input_size, reduced, start_backbone
 
 #: Of each kind of thing so many are kept: a study over backbones goes back and forth between them.
 KEPT = 4

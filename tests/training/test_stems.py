@@ -11,10 +11,11 @@ from torch import nn
 from iqa.data.pixels import prepare
 from iqa.errors import UserError
 from iqa.model.backbone import Backbone
+from iqa.training.assembly import build_model, input_size, start_backbone
 from iqa.training.checkpoints import ExperimentFolder
 from iqa.training.feeds import PixelFeed, StemFeed
 from iqa.training.loop import Trainer
-from iqa.training.session import Session, build_model, input_size, start_backbone
+from iqa.training.session import Session
 from iqa.training.stems import kept_stems
 
 CPU = torch.device("cpu")
