@@ -9,7 +9,8 @@ R_loop   bare cost of an epoch's pictures / wall seconds of that epoch in `Sessi
          epochs warm up. A turn begins with telling MLflow of the epoch before, whose delivery then runs beside the
          training, as it does in a run.
 R_model  speed of that bare step / of a bare step of the same backbone with timm's own pooling, one linear layer and
-         mean squared error. Once more without a mixture, where stages are pooled all the same.
+         mean squared error. Once more without a mixture, where stages are pooled all the same. A few per cent are
+         less than what one place among the contenders has before another, so they change places.
 R_roof   seconds of the bare step's multiplications, at the rate of a large matrix product in the same precision /
          seconds of the bare step.
 """
@@ -26,7 +27,7 @@ import numpy as np
 import torch
 from PIL import Image
 from speed_bare import SIDE, Bare, Repeated, product, short, times
-from timing import Options, Row, Timing, in_turns
+from timing import Options, Row, Timing, seconds_of, there_and_back
 from torch import Tensor
 
 from iqa.config_file import build_config, override_config
@@ -39,6 +40,8 @@ from iqa.training.checkpoints import ExperimentFolder
 from iqa.training.session import Session
 
 WARM_UP = 2
+#: Turns of the bare contenders after each of the loop.
+PASSES = 4
 #: Dense bfloat16 FLOP/s that makers name, by a part of the card's name; the first that fits.
 CARDS = {"H100 PCIe": 756e12, "H100": 989e12, "H200": 989e12, "A100": 312e12}
 
@@ -82,7 +85,7 @@ def measure(options: Options) -> list[Row]:
 
 
 def measure_backbone(name: str, sizes: Sizes, options: Options) -> list[Row]:
-    """One epoch of the loop and a turn of every bare contender, round by round."""
+    """One turn of the loop and some of every bare contender, round by round."""
     device = options.device
     with opened(name, sizes, options) as loop:
         session, model = loop.session, loop.session.model
@@ -99,13 +102,16 @@ def measure_backbone(name: str, sizes: Sizes, options: Options) -> list[Row]:
             "product": product(sizes.matrix, way.precision, device),
         }
         turns = {key: Repeated(work, options) for key, work in works.items()}
-        # Who computes first after the loop finds memory and caches as that left them: 5 % slower. It does not count.
-        works = {"loop": lambda: loop.run(sizes.epochs), "settle": works["step"], **turns}
-        timed = in_turns(works, options.rounds, device, warm_up=0)
-    each = {key: times(timed[key], 1 / turn.times) for key, turn in turns.items()}
+        took, rounds = list[float](), list[dict[str, float]]()
+        for _ in range(options.rounds):
+            took.append(seconds_of(lambda: loop.run(sizes.epochs), device))
+            # The first step after the loop finds memory and caches as that left them, 5 % slower. It does not count.
+            works["step"]()
+            rounds.append(there_and_back(turns, 1 if options.quick else PASSES, device))
+    each = {key: Timing(tuple(spent[key] / turn.times for spent in rounds)) for key, turn in turns.items()}
     facts = f"bare: {way}; batches of {sizes.batch}"
     return [
-        loop_row(name, sizes, loop, timed["loop"], each, f"{facts}; {tried}"),
+        loop_row(name, sizes, loop, Timing(tuple(took)), each, f"{facts}; {tried}"),
         model_row(name, "", each["linear"].over(each["step"]), facts),
         model_row(name, " without mixture", each["linear"].over(each["control"]), facts),
         roof_row(name, flops, 2 * sizes.matrix**3, each, device),
