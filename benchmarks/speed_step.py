@@ -9,8 +9,8 @@ R_loop   bare cost of an epoch's pictures / wall seconds of that epoch in `Sessi
          epochs warm up. A turn begins with telling MLflow of the epoch before, whose delivery then runs beside the
          training, as it does in a run.
 R_model  speed of that bare step / of a bare step of the same backbone with timm's own pooling, one linear layer and
-         mean squared error. Once more without a mixture, where stages are pooled all the same. A few per cent are
-         less than what one place among the contenders has before another, so they change places.
+         mean squared error. Once more without a mixture, where stages are pooled all the same. What is to be
+         seen is a few per cent: the bare contenders take several turns a round, in both orders.
 R_roof   seconds of the bare step's multiplications, at the rate of a large matrix product in the same precision /
          seconds of the bare step.
 """
