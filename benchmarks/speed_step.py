@@ -27,7 +27,7 @@ import numpy as np
 import torch
 from PIL import Image
 from speed_bare import SIDE, Bare, Repeated, product, short, times
-from timing import Options, Row, Timing, seconds_of, there_and_back
+from timing import Options, Row, Timing, in_turns, seconds_of
 from torch import Tensor
 
 from iqa.config_file import build_config, override_config
@@ -102,13 +102,13 @@ def measure_backbone(name: str, sizes: Sizes, options: Options) -> list[Row]:
             "product": product(sizes.matrix, way.precision, device),
         }
         turns = {key: Repeated(work, options) for key, work in works.items()}
-        took, rounds = list[float](), list[dict[str, float]]()
+        took, rounds = list[float](), list[dict[str, Timing]]()
         for _ in range(options.rounds):
             took.append(seconds_of(lambda: loop.run(sizes.epochs), device))
             # The first step after the loop finds memory and caches as that left them, 5 % slower. It does not count.
             works["step"]()
-            rounds.append(there_and_back(turns, 1 if options.quick else PASSES, device))
-    each = {key: Timing(tuple(spent[key] / turn.times for spent in rounds)) for key, turn in turns.items()}
+            rounds.append(in_turns(turns, 1 if options.quick else PASSES, device, warm_up=0, and_back=True))
+    each = {key: Timing(tuple(timed[key].mean / turn.times for timed in rounds)) for key, turn in turns.items()}
     facts = f"bare: {way}; batches of {sizes.batch}"
     return [
         loop_row(name, sizes, loop, Timing(tuple(took)), each, f"{facts}; {tried}"),

@@ -76,6 +76,10 @@ class Timing:
     seconds: tuple[float, ...]
 
     @property
+    def mean(self) -> float:
+        return float(np.mean(self.seconds))
+
+    @property
     def median(self) -> float:
         return float(np.median(self.seconds))
 
@@ -90,29 +94,27 @@ class Timing:
 
 
 def in_turns(
-    works: Mapping[str, Callable[[], object]], rounds: int, device: torch.device, *, warm_up: int = 1
+    works: Mapping[str, Callable[[], object]],
+    rounds: int,
+    device: torch.device,
+    *,
+    warm_up: int = 1,
+    and_back: bool = False,
 ) -> dict[str, Timing]:
-    """Time works in turns, so that whatever else the machine does falls on all alike; warm-up rounds do not count."""
+    """Time works in turns, so that whatever else the machine does falls on all alike; warm-up rounds do not count.
+
+    With `and_back` every second round goes in the opposite order, so that no place in the order decides.
+    """
     seconds: dict[str, list[float]] = {name: [] for name in works}
+    order = list(works)
     for turn in range(warm_up + rounds):
-        for name, work in works.items():
-            spent = seconds_of(work, device)
+        for name in order:
+            spent = seconds_of(works[name], device)
             if turn >= warm_up:
                 seconds[name].append(spent)
+        if and_back:
+            order.reverse()
     return {name: Timing(tuple(spent)) for name, spent in seconds.items()}
-
-
-def there_and_back(works: Mapping[str, Callable[[], object]], passes: int, device: torch.device) -> dict[str, float]:
-    """Mean seconds of each work over so many turns, every second turn in the opposite order.
-
-    Memory and caches are as the one before left them, so that a fixed order favours some place in it.
-    """
-    spent, order = dict.fromkeys(works, 0.0), list(works)
-    for _ in range(passes):
-        for name in order:
-            spent[name] += seconds_of(works[name], device) / passes
-        order.reverse()
-    return spent
 
 
 def seconds_of(work: Callable[[], object], device: torch.device) -> float:
