@@ -203,7 +203,7 @@ def backbone_features(split: Split) -> Features:
     import torch
 
     from iqa.device import choose_device
-    from iqa.model.backbone import Backbone
+    from iqa.model.backbone.backbone import Backbone
 
     def rows(images: list[str]) -> Iterator[tuple[Vector, float]]:
         device = choose_device("auto")

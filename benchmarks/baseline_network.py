@@ -17,7 +17,7 @@ from torchvision import transforms
 
 from iqa import metrics
 from iqa.device import choose_device
-from iqa.model.weights import load_pretrained
+from iqa.model.backbone.weights import load_pretrained
 
 LEARNING_RATE = 1e-4
 

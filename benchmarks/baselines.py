@@ -40,10 +40,10 @@ from baseline_features import (
 )
 
 from iqa import metrics
-from iqa.cli import run_command
-from iqa.config_data import DataConfig
-from iqa.data.cache import cache_folder
-from iqa.data.scored import load_scored
+from iqa.commands.cli import run_command
+from iqa.config.data import DataConfig
+from iqa.data.scored.load import load_scored
+from iqa.data.store.cache import cache_folder
 from iqa.errors import UserError
 from iqa.files import write_json
 

@@ -24,8 +24,9 @@ import torch
 from PIL import Image, ImageOps
 from scipy.stats import rankdata, spearmanr
 
-from iqa.data.distortions import KINDS, LEVELS, distort
-from iqa.data.pseudo_mos import fidelity, human_cells
+from iqa.data.manifest import DISTORTIONS, LEVELS
+from iqa.data.synthetic.distortions import KINDS, distort
+from iqa.data.synthetic.pseudo_mos import fidelity, human_cells
 from iqa.files import write_json
 
 matplotlib.use("Agg")
@@ -77,7 +78,7 @@ def load(files: list[Path], size: tuple[int, int]) -> torch.Tensor:
 def compare(images: torch.Tensor) -> pd.DataFrame:
     """The human cells with the metric's mean and rank difference (positive: kinder than people)."""
     cells = human_cells()
-    cells["group"] = [KINDS[name].group for name in cells["name"]]
+    cells["group"] = [DISTORTIONS[name] for name in cells["name"]]
     seeds = list(range(len(images)))
     cells["metric"] = [
         float(np.mean(fidelity(images, distort(images, kind, level, seeds)))) for kind in KINDS for level in LEVELS

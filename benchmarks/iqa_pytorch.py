@@ -27,7 +27,7 @@ from torchvision.transforms.functional import to_tensor
 
 from iqa import metrics
 from iqa.errors import IqaError
-from iqa.model.weights import load_pretrained
+from iqa.model.backbone.weights import load_pretrained
 
 RUN = "import sys; from pyiqa.train import train_pipeline; train_pipeline(sys.argv.pop())"
 

@@ -17,8 +17,8 @@ import numpy as np
 import torch
 
 from iqa import metrics
-from iqa.cli import run_command
-from iqa.config_file import load_config, override_config
+from iqa.commands.cli import run_command
+from iqa.config.reading import load_config, override_config
 from iqa.device import autocast
 from iqa.training.checkpoints import ExperimentFolder, load_checkpoint
 from iqa.training.session import Session

@@ -28,9 +28,9 @@ from torchvision import transforms
 
 from iqa.config import ExperimentConfig
 from iqa.data.manifest import SPLITS
-from iqa.data.pixels import PixelStore
-from iqa.model.facts import pretrained_config
-from iqa.model.weights import load_pretrained
+from iqa.data.prepared import PixelStore
+from iqa.model.backbone.facts import pretrained_config
+from iqa.model.backbone.weights import load_pretrained
 from iqa.training.losses import quality_loss
 
 SIDE, WORKERS = 224, 2

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from iqa.config import ExperimentConfig
-from iqa.config_file import build_config
+from iqa.config.reading import build_config
 from iqa.errors import IqaError
 from iqa.records import EpochRecord
 

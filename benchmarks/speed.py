@@ -26,7 +26,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from iqa.cli import run_command
+from iqa.commands.cli import run_command
 from iqa.files import write_json
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ BACKBONES = "resnet18,resnet50,efficientnet_b0,vit_small_patch16_224"
 
 
 def main(arguments: list[str]) -> None:
-    # Imported late: a command's settings of threads and memory come first (iqa.cli).
+    # Imported late: a command's settings of threads and memory come first (iqa.commands.cli).
     from timing import LeftOut, machine
 
     with tempfile.TemporaryDirectory(prefix="speed-") as scratch:

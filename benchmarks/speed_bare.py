@@ -20,7 +20,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from iqa.config import ExperimentConfig
 from iqa.device import autocast, choose_precision
-from iqa.model.depthwise import quicken
+from iqa.model.backbone.depthwise import quicken
 from iqa.model.quality import QualityModel
 from iqa.training.losses import training_loss
 from iqa.training.optimizer import build_optimizer, parameter_groups

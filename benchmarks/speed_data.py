@@ -1,12 +1,12 @@
 """Preparing pictures, against doing the same one picture at a time. Sets that are not there have no rows.
 
-distort   CIFAR-10 at 32 px and crops of Kodak's photographs at 224 px, distorted and scored by `iqa.data.prepare` into
+distort   CIFAR-10 at 32 px and crops of Kodak's photographs at 224 px, distorted and scored by `iqa.data.synthetic.prepare` into
           an empty cache. One at a time: for the same rows of the same manifest, decode the clean picture with Pillow,
           distort it as a batch of one, score the pair with piq, and write all of them. The arithmetic of a kind is the
           project's own on both sides, so that only batches, decoding once and threads differ; the pixels come out
           alike. JPEG and JPEG 2000 are Pillow's codecs on both sides; Pillow's gaussian blur is left alone, as it
           passes boxes instead, which gives other pixels.
-decode    BIQ2021's JPEG files and Kodak's PNG files to squares of 512 px in the cache (`iqa.data.squares`: threads and
+decode    BIQ2021's JPEG files and Kodak's PNG files to squares of 512 px in the cache (`iqa.data.store.squares`: threads and
           a checksum). One at a time: Pillow opens, converts and cuts. Both sync what they wrote to the disk.
 start     seconds until a `Session` hands out its first training batch, with an empty cache and once more. Imports come
           before and count in neither.
@@ -28,15 +28,15 @@ from speed_frozen import BACKBONE, weights_here, weights_note
 from speed_step import cifar10_here
 from timing import LeftOut, Options, Row, Timing, in_turns
 
-from iqa.config_data import DataConfig
-from iqa.config_file import build_config
-from iqa.data.distortions import distort
-from iqa.data.pictures import read_rgb, shrink, square_crop
-from iqa.data.pixels import PixelStore, prepare
-from iqa.data.pseudo_mos import fidelity
-from iqa.data.sources import load_clean
-from iqa.data.squares import open_squares
-from iqa.data.views import ViewPolicy
+from iqa.config.data import DataConfig
+from iqa.config.reading import build_config
+from iqa.data.prepared import PixelStore, prepare
+from iqa.data.store.pictures import read_rgb, shrink, square_crop
+from iqa.data.store.squares import open_squares
+from iqa.data.store.views import ViewPolicy
+from iqa.data.synthetic.distortions import distort
+from iqa.data.synthetic.pseudo_mos import fidelity
+from iqa.data.synthetic.sources import load_clean
 from iqa.training.checkpoints import ExperimentFolder
 from iqa.training.session import Session
 

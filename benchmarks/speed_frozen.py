@@ -19,12 +19,12 @@ from speed_step import cifar10_here
 from timing import LeftOut, Options, Row, in_turns, seconds_of
 
 from iqa.config import ExperimentConfig
-from iqa.config_file import build_config, override_config
-from iqa.data.pixels import PixelStore, prepare
+from iqa.config.reading import build_config, override_config
+from iqa.data.prepared import PixelStore, prepare
 from iqa.device import choose_precision
-from iqa.model.weights import PACKAGES
+from iqa.model.backbone.weights import PACKAGES
 from iqa.records import EpochRecord
-from iqa.training.assembly import build_feed, build_model, input_size, start_backbone
+from iqa.training.build import build_feed, build_model, input_size, start_backbone
 from iqa.training.feeds import Feed, PixelFeed
 from iqa.training.loop import Trainer
 

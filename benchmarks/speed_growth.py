@@ -30,10 +30,10 @@ from speed_bare import Bare, Repeated, Way, times
 from speed_frozen import BACKBONE, WARM_UP, frozen_config, frozen_trainer, run_epochs
 from timing import Options, Row, Timing, in_turns
 
-from iqa.config_file import build_config
-from iqa.data.pixels import prepare
+from iqa.config.reading import build_config
+from iqa.data.prepared import prepare
 from iqa.device import choose_precision
-from iqa.training.assembly import build_model, start_backbone
+from iqa.training.build import build_model, start_backbone
 
 SIDE = 32
 #: Epochs whose median counts, after those that warm up.

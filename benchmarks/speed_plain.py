@@ -32,10 +32,10 @@ from timing import LeftOut, Options, Row, Timing
 
 from iqa import metrics
 from iqa.config import ExperimentConfig
-from iqa.config_file import build_config, override_config
-from iqa.data.pixels import prepare
+from iqa.config.reading import build_config, override_config
+from iqa.data.prepared import prepare
 from iqa.scoring import load_scorer
-from iqa.training.assembly import input_size
+from iqa.training.build import input_size
 from iqa.training.checkpoints import ExperimentFolder
 from iqa.training.session import Session
 

@@ -27,10 +27,10 @@ from speed_step import cifar10_here
 from timing import LeftOut, Options, Row, Timing, in_turns
 
 from iqa.config import ExperimentConfig
-from iqa.config_file import load_config
-from iqa.data.pixels import prepare
+from iqa.config.reading import load_config
+from iqa.data.prepared import prepare
 from iqa.files import read_json, write_json
-from iqa.training.assembly import build_model, input_size, start_backbone
+from iqa.training.build import build_model, input_size, start_backbone
 
 ROOT = Path(__file__).resolve().parent.parent
 #: What `mlflow run .` needs of the project.

@@ -30,12 +30,12 @@ from speed_bare import SIDE, Bare, Repeated, product, short, times
 from timing import Options, Row, Timing, in_turns, seconds_of
 from torch import Tensor
 
-from iqa.config_file import build_config, override_config
-from iqa.model.backbones import members
+from iqa.config.reading import build_config, override_config
+from iqa.model.backbone.several import members
 from iqa.model.quality import QualityModel
 from iqa.records import EpochRecord
 from iqa.tracking import Tracker, open_run
-from iqa.training.assembly import build_model, start_backbone
+from iqa.training.build import build_model, start_backbone
 from iqa.training.checkpoints import ExperimentFolder
 from iqa.training.session import Session
 

@@ -31,9 +31,9 @@ from typing import Any, TypeVar
 
 import optuna
 
-from iqa.cli import run_command
+from iqa.commands.cli import run_command
 from iqa.config import ExperimentConfig
-from iqa.config_file import load_config, override_config
+from iqa.config.reading import load_config, override_config
 from iqa.errors import IqaError
 from iqa.processes import cores
 from iqa.records import EpochRecord

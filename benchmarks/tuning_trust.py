@@ -21,7 +21,7 @@ import numpy as np
 import optuna
 
 from benchmarks.pretended import PretendedBench, Silent, config
-from iqa.cli import run_command
+from iqa.commands.cli import run_command
 from iqa.config import ExperimentConfig
 from iqa.tuning.findings import conclude
 from iqa.tuning.search import Search

@@ -29,7 +29,7 @@ from pathlib import Path
 import optuna
 from optuna.storages import RetryHeartbeatStaleTrialCallback
 
-from iqa.cli import run_command
+from iqa.commands.cli import run_command
 from iqa.errors import IqaError, UserError
 from iqa.tuning.planned import PROCESS
 from iqa.tuning.storage import open_storage

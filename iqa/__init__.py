@@ -1,39 +1,39 @@
 """CNN + GMM + MLP image quality assessment, tracked by MLflow.
 
-import iqa
+    import iqa
 
-table = iqa.load("experiments/quick_test").score(["a.jpg", "b.png"])
+    trained = iqa.train("quick_test")
+    tested = iqa.evaluate(trained)
+    table = iqa.load(trained.folder).score(["a.jpg", "b.png"])
+
+Each function is described where it is defined, in `iqa.api`, and imported when it is first asked for: `import iqa`
+waits for neither torch nor MLflow.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING
+import importlib
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from iqa.scoring import Ensemble, Scorer
+    from iqa.api.compare import compare
+    from iqa.api.ensemble import ensemble
+    from iqa.api.evaluate import evaluate
+    from iqa.api.score import load, score
+    from iqa.api.train import train
+    from iqa.api.tune import tune
 
-__version__ = "0.1.0"
+__all__ = ["compare", "ensemble", "evaluate", "load", "score", "train", "tune"]
+__version__ = "0.2.0"
+
+_HOMES = {"load": "iqa.api.score"}
 
 
-def load(model: str | Path, device: str = "auto") -> Scorer | Ensemble:
-    """A trained model, ready to score pictures: see `iqa.scoring.Scorer.score` and `score_stream`.
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module 'iqa' has no attribute '{name}'")
+    return getattr(importlib.import_module(_HOMES.get(name, f"iqa.api.{name}")), name)
 
-    Args:
-        model: an experiment folder (its best model), the folder of an ensemble, a checkpoint file, or a model in
-            MLflow: `runs:/<run id>`, `models:/<name>/<version>`, `models:/<name>@<alias>`. What is downloaded is not
-            kept.
-        device: "auto", "cpu", "cuda", "cuda:1", "mps".
 
-    Raises:
-        UserError: there is no such model, or it is damaged or of another kind.
-        IqaError: MLflow's server does not answer.
-    """
-    # Imported here: `import iqa` must not wait for torch and mlflow.
-    from iqa.scoring import load_model
-    from iqa.tracking.models import SCHEMES, fetched_checkpoint
-
-    if not str(model).startswith(SCHEMES):
-        return load_model(model, device)
-    with fetched_checkpoint(str(model)) as checkpoint:
-        return load_model(checkpoint, device)
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

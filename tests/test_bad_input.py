@@ -13,8 +13,8 @@ import pytest
 import torch
 from PIL import Image
 
-from iqa.cli import run_command
-from pipelines import test_with_viz, train_gpu
+from iqa.commands import evaluate, train
+from iqa.commands.cli import run_command
 
 TINY = {
     "experiment_name": "tiny",
@@ -124,7 +124,7 @@ def test_training_says_what_is_wrong(slip: Slip, tmp_path: Path, ending) -> None
     earlier.mkdir(parents=True)
     (earlier / "best_model.pth").write_text("precious")
     slip.prepare(tmp_path)
-    exit_code, said = ending(train_gpu.main, "--config", "tiny.json", *slip.arguments)
+    exit_code, said = ending(train.main, "--config", "tiny.json", *slip.arguments)
     assert exit_code == slip.exit_code, said
     assert "Traceback" not in said
     for words in slip.message:
@@ -136,7 +136,7 @@ def test_training_says_what_is_wrong(slip: Slip, tmp_path: Path, ending) -> None
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory, shared_cache: Path) -> Path:
     """A tiny experiment, trained once for this file."""
-    from iqa.config_file import build_config
+    from iqa.config.reading import build_config
     from iqa.training.checkpoints import ExperimentFolder
     from iqa.training.session import Session
 
@@ -180,7 +180,7 @@ def test_evaluation_says_what_is_wrong(slip: Slip, tmp_path: Path, trained: Path
     shutil.copytree(trained, tmp_path / "tiny")
     slip.prepare(tmp_path)
     before = {path: path.read_bytes() for path in (tmp_path / "tiny").iterdir()}
-    exit_code, said = ending(test_with_viz.main, "--experiment", "tiny", *slip.arguments)
+    exit_code, said = ending(evaluate.main, "--experiment", "tiny", *slip.arguments)
     assert exit_code == slip.exit_code, said
     assert "Traceback" not in said
     for words in slip.message:

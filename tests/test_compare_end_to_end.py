@@ -10,12 +10,12 @@ import pandas as pd
 import pytest
 from mlflow import MlflowClient
 
-from iqa.cli import run_command
+from iqa.commands import compare, train
+from iqa.commands.cli import run_command
 from iqa.errors import UserError
 from iqa.evaluation.comparison import read_contender
 from iqa.files import read_json
 from iqa.training.checkpoints import ExperimentFolder
-from pipelines import compare_backbones, train_gpu
 
 TINY: dict[str, Any] = {
     "data": {"dataset": "photos", "train_samples": 60, "val_samples": 30, "test_samples": 30, "batch_size": "auto",
@@ -43,11 +43,11 @@ def place(tmp_path: Path, shared_cache: Path, monkeypatch: pytest.MonkeyPatch) -
 
 def test_configs_are_trained_tested_and_compared_and_the_same_command_takes_what_is_there(place: Path, capsys) -> None:
     paths = [config(place, "clusters", n_clusters=2), config(place, "none", n_clusters=0)]
-    train_gpu.main(["--config", str(paths[0])])
+    train.main(["--config", str(paths[0])])
     trained = (place / "experiments" / "clusters" / "best_model.pth").stat().st_mtime_ns
     # As `mlflow run` gives a list.
     command = ["--configs", " ".join(map(str, paths)), "--name", "mixture"]
-    compare_backbones.main(command)
+    compare.main(command)
     folder = place / "experiments" / "mixture-comparison"
     ends = ("json", "csv", "md", "png")
     assert {path.name for path in folder.glob("comparison.*")} == {f"comparison.{end}" for end in ends}
@@ -72,13 +72,13 @@ def test_configs_are_trained_tested_and_compared_and_the_same_command_takes_what
     assert {each.info.status for each in runs} == {"FINISHED"}
 
     capsys.readouterr()
-    compare_backbones.main(command)
+    compare.main(command)
     assert capsys.readouterr().out.count("trained and tested before") == 2
     assert read_json(folder / "comparison.json") == found
 
     config(place, "none", n_clusters=0, feature_dim=8)
     with pytest.raises(UserError, match=r"model\.feature_dim: 16 before, 8 now"):
-        compare_backbones.main(command)
+        compare.main(command)
 
     damaged = ExperimentFolder(place / "experiments" / "none")
     damaged.manifest_file.unlink()
@@ -89,7 +89,7 @@ def test_configs_are_trained_tested_and_compared_and_the_same_command_takes_what
 def test_each_is_trained_on_several_splits_and_judged_over_them(place: Path, capsys) -> None:
     paths = [config(place, "clusters", n_clusters=2), config(place, "none", n_clusters=0)]
     command = ["--configs", *map(str, paths), "--repeats", "2"]
-    compare_backbones.main(command)
+    compare.main(command)
     assert "2 experiments on the same 30 test pictures of each of 2 splits" in capsys.readouterr().out
     found = read_json(place / "experiments" / "backbones-comparison" / "comparison.json")
     summaries = {name: read_json(place / "experiments" / name / "repeats.json") for name in ("clusters", "none")}
@@ -103,13 +103,13 @@ def test_each_is_trained_on_several_splits_and_judged_over_them(place: Path, cap
     above = {(names[run], names.get(parent, "")) for run, parent in parents.items()}
     assert {("clusters", "backbones-comparison"), ("none", "backbones-comparison"), ("none-split1", "none")} <= above
 
-    compare_backbones.main(command)
+    compare.main(command)
     assert capsys.readouterr().out.count("trained and tested before") == 4
     with pytest.raises(UserError, match="on several splits"):
-        compare_backbones.main(command[:-2])
+        compare.main(command[:-2])
     config(place, "none", n_clusters=0, feature_dim=8)
     with pytest.raises(UserError, match=r"model\.feature_dim: 16 before, 8 now"):
-        compare_backbones.main(command)
+        compare.main(command)
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ def test_what_cannot_be_compared_is_refused_before_anything_is_trained(
     other = TINY | {"experiment_name": "other", "data": TINY["data"] | {"test_samples": 20}}
     (place / "other.json").write_text(json.dumps(other))
     with pytest.raises(SystemExit) as left:
-        run_command(compare_backbones.main, ["--configs", *arguments] if arguments else [])
+        run_command(compare.main, ["--configs", *arguments] if arguments else [])
     assert left.value.code == 2
     assert message in capsys.readouterr().err
     assert not (place / "experiments").exists()

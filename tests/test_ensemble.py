@@ -16,11 +16,11 @@ from scipy.stats import spearmanr
 from tiny_model import picture, write_experiment
 
 import iqa
+from iqa.commands import ensemble, evaluate, score, train
 from iqa.errors import UserError
 from iqa.files import read_json
 from iqa.scoring import Ensemble, Scorer
 from iqa.scoring.ensemble import MEMBERS, write_members
-from pipelines import ensemble, score_images, test_with_viz, train_gpu
 
 CALIBRATION = {"parameters": [1.0, 0.0], "linear": True, "low": 0, "high": 100, "higher_is_better": False}
 
@@ -119,7 +119,7 @@ def place(tmp_path_factory: pytest.TempPathFactory, shared_cache: Path) -> Itera
         for name, clusters in (("clusters", 2), ("none", 0)):
             model = TINY["model"] | {"n_clusters": clusters}
             (root / f"{name}.json").write_text(json.dumps({"experiment_name": name, **TINY, "model": model}))
-            train_gpu.main(["--config", f"{name}.json", "--repeats", "2"])
+            train.main(["--config", f"{name}.json", "--repeats", "2"])
         yield root
 
 
@@ -158,7 +158,7 @@ def test_experiments_on_several_splits_are_put_together_split_by_split(place: Pa
 def test_the_ensemble_of_a_split_scores_pictures_as_a_model_does(place: Path, photos: list[Path]) -> None:
     members = ["experiments/clusters/split1", "experiments/none/split1"]
     ensemble.main(["--experiments", *members, "--name", "one", "--skip_tsne"])
-    score_images.main(["--model", "experiments/one", "--input", str(photos[0].parent), "--output", "scored"])
+    score.main(["--model", "experiments/one", "--input", str(photos[0].parent), "--output", "scored"])
     table = pd.read_csv(place / "scored" / "scores.csv")
     expected = np.mean([iqa.load(member).score(photos)["score"] for member in members], axis=0)
     assert np.allclose(table["score"], expected, atol=1e-5)
@@ -200,15 +200,15 @@ def test_what_cannot_be_put_together_is_refused_and_leaves_no_trace(
 
 def test_no_model_is_judged_on_what_it_learned_from(place: Path) -> None:
     own = ["--experiment", "experiments/none/split0", "--skip_tsne"]
-    test_with_viz.main(own)
+    evaluate.main(own)
     before = answers(place / "experiments" / "none" / "split0")
     another = ["--data.seed", "5", "--data.split_seed", "5"]
     with pytest.raises(UserError, match="trained on or selected by"):
-        test_with_viz.main([*own, *another])
+        evaluate.main([*own, *another])
     with pytest.raises(UserError, match="trained on or selected by"):
         ensemble.main(["--experiments", "experiments/none/split0", "experiments/clusters/split0", *another])
     assert not (place / "experiments" / "none-split0+clusters-split0").exists()
     pd.testing.assert_frame_equal(answers(place / "experiments" / "none" / "split0"), before)
     # Fewer of the same test pictures are no fault.
-    test_with_viz.main([*own, "--data.test_samples", "12"])
+    evaluate.main([*own, "--data.test_samples", "12"])
     assert len(answers(place / "experiments" / "none" / "split0")) == 12

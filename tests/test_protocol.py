@@ -12,12 +12,12 @@ import pytest
 from mlflow import MlflowClient
 from PIL import Image, ImageFilter
 
-from iqa.config_file import load_config
+from iqa.api.repeats import repeat
+from iqa.config.reading import load_config
 from iqa.errors import Interrupted
 from iqa.files import read_json
 from iqa.records import EpochRecord
 from iqa.training.session import Session
-from pipelines.repeats import repeat
 
 SCALE = {"low": 1.0, "high": 5.0, "higher_is_better": True}
 
@@ -73,7 +73,7 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_table_of_scores_is_trained_on_judged_and_repeated(table: Path, run, tmp_path: Path) -> None:
     settings = config(tmp_path / "own.json", table)
-    done = run("-m", "pipelines.train_gpu", "--config", settings, "--repeats", "2")
+    done = run("-m", "iqa", "train", "--config", settings, "--repeats", "2")
     assert done.returncode == 0, done.stderr
     whole = tmp_path / "experiments" / "own"
     summary = read_json(whole / "repeats.json")
@@ -98,7 +98,7 @@ def test_a_table_of_scores_is_trained_on_judged_and_repeated(table: Path, run, t
     assert all(each.info.status == "FINISHED" for each in runs)
 
     before = {path: path.stat().st_mtime_ns for path in whole.rglob("best_model.pth")}
-    again = run("-m", "pipelines.train_gpu", "--config", settings, "--repeats", "2", "--resume")
+    again = run("-m", "iqa", "train", "--config", settings, "--repeats", "2", "--resume")
     assert again.returncode == 0, again.stderr
     assert {path: path.stat().st_mtime_ns for path in whole.rglob("best_model.pth")} == before
     assert read_json(whole / "repeats.json") == summary
@@ -133,10 +133,10 @@ def test_repeats_that_were_stopped_within_a_training_go_on_to_the_same_figures(
 
 def test_one_training_is_judged_by_subset_on_its_own_scale_and_on_another_set(table: Path, run, tmp_path: Path) -> None:
     quiet = ("--tracking.enabled", "false")
-    done = run("-m", "pipelines.train_gpu", "--config", config(tmp_path / "own.json", table), *quiet)
+    done = run("-m", "iqa", "train", "--config", config(tmp_path / "own.json", table), *quiet)
     assert done.returncode == 0, done.stderr
     experiment = tmp_path / "experiments" / "own"
-    done = run("-m", "pipelines.test_with_viz", "--experiment", experiment, "--skip_tsne", *quiet)
+    done = run("-m", "iqa", "evaluate", "--experiment", experiment, "--skip_tsne", *quiet)
     assert done.returncode == 0, done.stderr
     results = read_json(experiment / "visualizations" / "test_results.json")
     assert results["score_name"] == "MOS"
@@ -156,7 +156,7 @@ def test_one_training_is_judged_by_subset_on_its_own_scale_and_on_another_set(ta
     own = (experiment / "visualizations" / "test_results.json").read_bytes()
     other = draw_set(tmp_path / "other", 30, seed=1)
     done = run(
-        "-m", "pipelines.test_with_viz", "--experiment", experiment, "--skip_tsne",
+        "-m", "iqa", "evaluate", "--experiment", experiment, "--skip_tsne",
         "--data.csv", other, "--data.score_range", "null", *quiet,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -180,7 +180,7 @@ def test_one_training_is_judged_by_subset_on_its_own_scale_and_on_another_set(ta
     ],
 )
 def test_what_cannot_be_used_is_said_at_once(arguments: list[str], said: str, table: Path, run, tmp_path: Path) -> None:
-    done = run("-m", "pipelines.train_gpu", "--config", config(tmp_path / "own.json", table), *arguments)
+    done = run("-m", "iqa", "train", "--config", config(tmp_path / "own.json", table), *arguments)
     assert done.returncode == 2, done.stderr
     assert said in done.stderr
     assert "Traceback" not in done.stderr
@@ -193,12 +193,10 @@ def test_rows_that_cannot_be_used_are_left_out_on_request(run, tmp_path: Path) -
         file.write("gone.png,3,a\n")
     (tmp_path / "set" / "5.png").write_bytes(b"broken")
     settings = config(tmp_path / "own.json", table)
-    failed = run("-m", "pipelines.train_gpu", "--config", settings, "--tracking.enabled", "false")
+    failed = run("-m", "iqa", "train", "--config", settings, "--tracking.enabled", "false")
     assert failed.returncode == 2
     assert "gone.png" in failed.stderr
-    done = run(
-        "-m", "pipelines.train_gpu", "--config", settings, "--data.on_error", "skip", "--tracking.enabled", "false"
-    )
+    done = run("-m", "iqa", "train", "--config", settings, "--data.on_error", "skip", "--tracking.enabled", "false")
     assert done.returncode == 0, done.stderr
     report = read_json(tmp_path / "experiments" / "own" / "data_report.json")
     assert report["rows"] == 61
@@ -219,8 +217,8 @@ def test_too_few_contents_for_intervals_are_said_and_no_fault(run, tmp_path: Pat
         "--data.train_samples", "60", "--data.val_samples", "20", "--data.test_samples", "20",
         "--training.epochs", "2", "--tracking.enabled", "false",
     )  # fmt: skip
-    done = run("-m", "pipelines.train_gpu", "--config", settings, *folder)
+    done = run("-m", "iqa", "train", "--config", settings, *folder)
     assert done.returncode == 0, done.stderr
-    done = run("-m", "pipelines.test_with_viz", "--experiment", tmp_path / "experiments" / "own", "--skip_tsne")
+    done = run("-m", "iqa", "evaluate", "--experiment", tmp_path / "experiments" / "own", "--skip_tsne")
     assert done.returncode == 0, done.stderr
     assert "no interval: too few contents" in done.stdout

@@ -19,11 +19,11 @@ from PIL import Image
 from places import ROOT
 from tiny_model import picture, write_experiment
 
-from iqa.cli import run_command
-from iqa.evaluation.plots_scores import choose_ends, shorten
+from iqa.commands import score
+from iqa.commands.cli import run_command
 from iqa.files import read_json
+from iqa.plots.scores import choose_ends, shorten
 from iqa.scoring.inputs import JOURNAL, find_inputs
-from pipelines import score_images
 
 COLUMNS = ["image", "score", "calibrated", "cluster", "log_likelihood", "error"]
 CALIBRATION = {"parameters": [1.0, 0.0], "linear": True, "low": 0, "high": 100, "higher_is_better": False}
@@ -60,7 +60,7 @@ def command(
     def run(*arguments: str | Path, model: str | Path = experiment) -> tuple[object, str, str]:
         code: object = 0
         try:
-            run_command(score_images.main, ["--model", str(model), *map(str, arguments), "--tracking.enabled", "false"])
+            run_command(score.main, ["--model", str(model), *map(str, arguments), "--tracking.enabled", "false"])
         except SystemExit as left:
             code = left.code
         said = capfd.readouterr()

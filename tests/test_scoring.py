@@ -22,7 +22,7 @@ from PIL import Image
 from tiny_model import SIDE, picture, write_experiment
 
 import iqa
-from iqa.data.views import ViewPolicy
+from iqa.data.store.views import ViewPolicy
 from iqa.errors import UserError
 from iqa.scoring import SCORES, Scorer, load_scorer
 from iqa.scoring import picture as pictures_module

@@ -18,7 +18,7 @@ import pytest
 from PIL import Image
 from places import ROOT
 
-from iqa.config_file import load_config
+from iqa.config.reading import load_config
 from iqa.files import read_json
 
 STUDY = {
@@ -127,14 +127,14 @@ def test_the_tuned_config_says_where_it_comes_from_and_trains(project: Path, sha
     findings = read_json(project / "experiments" / "tiny-tuning" / "recommendations.json")
     flat = load_config(path).flat()
     assert {key: flat[key] for key in findings["values"]} == findings["values"]
-    said = command(project, shared_cache, sys.executable, "-m", "pipelines.train_gpu", "--config", str(path))
+    said = command(project, shared_cache, sys.executable, "-m", "iqa", "train", "--config", str(path))
     assert "experiments/tiny_tuned" in said
 
 
 def test_the_same_command_again_trains_nothing_and_more_trials_are_added_to_the_rest(
     project: Path, shared_cache: Path
 ) -> None:
-    tune = (sys.executable, "-m", "pipelines.tune_optuna", "--config", "tiny.json", "--trials")
+    tune = (sys.executable, "-m", "iqa", "tune", "--config", "tiny.json", "--trials")
     before = len(runs(project, "trial"))
     command(project, shared_cache, *tune, "9")
     assert len(runs(project, "trial")) == before
@@ -148,7 +148,7 @@ def test_the_same_command_again_trains_nothing_and_more_trials_are_added_to_the_
 
 
 def test_workers_of_one_command_share_its_trials(project: Path, shared_cache: Path) -> None:
-    tune = (sys.executable, "-m", "pipelines.tune_optuna", "--config", "tiny.json", "--trials", "40")
+    tune = (sys.executable, "-m", "iqa", "tune", "--config", "tiny.json", "--trials", "40")
     longer = ("--tuning.prune", "false", "--training.epochs", "20")  # than a helper takes to come
     said = command(project, shared_cache, *tune, *longer, "--study", "shared", "--workers", "2")
     assert "warning" not in said
@@ -179,7 +179,7 @@ def test_bad_input_is_one_message_and_loses_nothing(
     project: Path, shared_cache: Path, arguments: list[str], complaint: str
 ) -> None:
     files = sorted(project.rglob("*.json"))
-    tune = (sys.executable, "-m", "pipelines.tune_optuna", "--config", "tiny.json")
+    tune = (sys.executable, "-m", "iqa", "tune", "--config", "tiny.json")
     said = command(project, shared_cache, *tune, *arguments, exit_code=2)
     assert complaint in said
     assert "Traceback" not in said

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from iqa.config_file import build_config
+from iqa.config.reading import build_config
 from iqa.model.quality import QualityModel
 from iqa.training.checkpoints import save_checkpoint
 

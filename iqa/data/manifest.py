@@ -3,17 +3,45 @@
 from __future__ import annotations
 
 import hashlib
-from collections import deque
-from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from iqa.data.distortions import KINDS, LEVELS, PRISTINE
 from iqa.errors import UserError
 
 SPLITS = ("train", "val", "test")
+PRISTINE = "pristine"
+LEVELS = (1, 2, 3, 4, 5)
+#: The 25 kinds of distortion of KADID-10k, in the order of its numbers 1 to 25, each with the group that it belongs to.
+DISTORTIONS = {
+    "gaussian_blur": "blur",
+    "lens_blur": "blur",
+    "motion_blur": "blur",
+    "color_diffusion": "color",
+    "color_shift": "color",
+    "color_quantization": "color",
+    "color_saturation_1": "color",
+    "color_saturation_2": "color",
+    "jpeg2000": "compression",
+    "jpeg": "compression",
+    "white_noise": "noise",
+    "white_noise_color_component": "noise",
+    "impulse_noise": "noise",
+    "multiplicative_noise": "noise",
+    "denoise": "noise",
+    "brighten": "brightness",
+    "darken": "brightness",
+    "mean_shift": "brightness",
+    "jitter": "spatial",
+    "non_eccentricity_patch": "spatial",
+    "pixelate": "spatial",
+    "quantization": "spatial",
+    "color_block": "spatial",
+    "high_sharpen": "sharpness_contrast",
+    "contrast_change": "sharpness_contrast",
+}
 #: image: the clean picture, such as "astronaut#3" (its fourth crop) or "cifar10/train/123".
 #: content: the photograph it comes from, the group that never crosses splits.
 #: subset: a part of the set that results are also given for, or "".
@@ -23,53 +51,30 @@ COLUMNS = ("image", "content", "split", "subset", "kind", "level", "score", "see
 TYPES = {"level": "int64", "score": "float32", "seed": "int64"}
 
 
-def plan_distortions(
-    contents: Mapping[str, Sequence[str]],
-    samples: Mapping[str, int],
-    pristine_share: float,
-    seed: int,
-    *,
-    crops: bool = False,
-    colourless: Collection[str] = (),
-) -> pd.DataFrame:
-    """Choose a clean picture, a distortion and a seed for every sample; scores come later (NaN until then).
+@dataclass(frozen=True)
+class ScoreScale:
+    """The scale that people scored on: its ends, and which of them is the good one."""
 
-    In each split the counts of kinds, of levels and of their 125 pairs each differ by one at most, and so do
-    the uses of its contents (a little more where `colourless` ones are kept from distortions of colour).
-    Asking for more samples with the same seed keeps the first ones as they are.
+    low: float
+    high: float
+    higher_is_better: bool = True
 
-    Args:
-        contents: names of the clean photographs of each split, disjoint between splits.
-        samples: number of rows of each split.
-        pristine_share: share of rows left untouched, in [0, 1].
-        seed: of every choice made here.
-        crops: the n-th use of a content is its n-th crop, "content#n"; else all uses are the same picture.
-        colourless: contents without colour, on which a distortion of colour would change nothing.
+    def to_unit(self, scores: pd.Series) -> pd.Series:
+        """Scores on the set's own scale to [0, 1], higher is better."""
+        share = (scores - self.low) / (self.high - self.low)
+        return share if self.higher_is_better else 1 - share
 
-    Raises:
-        UserError: a split has samples to fill and no content, or a content is in two splits.
-    """
-    parts = []
-    for number, split in enumerate(SPLITS):
-        count = samples[split]
-        if not count:
-            continue
-        if not contents[split]:
-            raise UserError(f"no clean pictures for the {split} split", got=f"{count} samples to make")
-        cells = _cells(count, pristine_share, np.random.default_rng([seed, number, 0]))
-        chosen = _assign(cells, contents[split], colourless, np.random.default_rng([seed, number, 1]))
-        part = pd.DataFrame(cells, columns=["kind", "level"])
-        part["content"] = chosen
-        use = part.groupby("content").cumcount().astype(str)
-        part["image"] = part["content"] + "#" + use if crops else part["content"]
-        part["split"] = split
-        part["subset"] = ""
-        part["score"] = np.nan
-        part["seed"] = np.random.default_rng([seed, number, 2]).integers(2**31, size=count)
-        parts.append(part)
-    manifest = typed(pd.concat(parts, ignore_index=True))
-    validate(manifest, scored=False)
-    return manifest
+    def from_unit(self, scores: pd.Series) -> pd.Series:
+        """[0, 1], higher is better, back to the set's own scale and direction."""
+        share = scores if self.higher_is_better else 1 - scores
+        return self.low + share * (self.high - self.low)
+
+    def to_dict(self) -> dict[str, float | bool]:
+        return {"low": self.low, "high": self.high, "higher_is_better": self.higher_is_better}
+
+
+#: The scale of pseudo-MOS and of scores inside the project.
+UNIT = ScoreScale(0.0, 1.0)
 
 
 def typed(manifest: pd.DataFrame) -> pd.DataFrame:
@@ -90,8 +95,9 @@ def validate(manifest: pd.DataFrame, *, scored: bool = True) -> None:
     if manifest.empty:
         raise UserError("a manifest has no rows", expected="at least one picture")
     _refuse(manifest, "split", ~manifest["split"].isin(SPLITS), f"one of {SPLITS}")
-    _refuse(manifest, "kind", ~manifest["kind"].isin(["", PRISTINE, *KINDS]), "'', 'pristine' or a known distortion")
     undistorted = manifest["kind"].isin(["", PRISTINE])
+    known = undistorted | manifest["kind"].isin(list(DISTORTIONS))
+    _refuse(manifest, "kind", ~known, "'', 'pristine' or a known distortion")
     fits = np.where(undistorted, manifest["level"] == 0, manifest["level"].isin(LEVELS))
     _refuse(manifest, "level", ~fits, "0 for pictures without a distortion, else 1 to 5")
     if scored:
@@ -114,53 +120,6 @@ def from_csv(path: Path) -> pd.DataFrame:
     """What `to_csv` wrote: pictures called 007 or NA keep their names."""
     text = {column: str for column in COLUMNS if column not in TYPES}
     return typed(pd.read_csv(path, dtype=text, keep_default_na=False))
-
-
-def _cells(count: int, pristine_share: float, rng: np.random.Generator) -> list[tuple[str, int]]:
-    """Kind and level of each row, balanced in every prefix.
-
-    Five rounds of all kinds hold each pair once: a kind's place in the round shifts its level, so that five
-    neighbours have the five levels and a kind meets all of them in five rounds.
-    """
-    cells: list[tuple[str, int]] = []
-    distorted = 0
-    order: list[str] = []
-    for row in range(count):
-        if int((row + 1) * pristine_share + 0.5) > int(row * pristine_share + 0.5):
-            cells.append((PRISTINE, 0))
-            continue
-        turn, place = divmod(distorted, len(KINDS))
-        if turn % len(LEVELS) == 0 and place == 0:
-            order = [str(kind) for kind in rng.permutation(sorted(KINDS))]
-        cells.append((order[place], LEVELS[(place + turn) % len(LEVELS)]))
-        distorted += 1
-    return cells
-
-
-def _assign(
-    cells: Sequence[tuple[str, int]],
-    contents: Sequence[str],
-    colourless: Collection[str],
-    rng: np.random.Generator,
-) -> list[str]:
-    """A content for every row: all of them in random order, then all again in another order, and so on."""
-    queue: deque[str] = deque()
-    chosen: list[str] = []
-    some_have_colour = any(content not in colourless for content in contents)
-    for kind, _ in cells:
-        needs_colour = some_have_colour and kind != PRISTINE and KINDS[kind].group == "color"
-        refused = colourless if needs_colour else ()
-        place = _first(queue, refused)
-        while place is None:
-            queue.extend(contents[i] for i in rng.permutation(len(contents)))
-            place = _first(queue, refused)
-        chosen.append(queue[place])
-        del queue[place]
-    return chosen
-
-
-def _first(queue: deque[str], refused: Collection[str]) -> int | None:
-    return next((place for place, content in enumerate(queue) if content not in refused), None)
 
 
 def _refuse(manifest: pd.DataFrame, column: str, wrong: object, expected: str) -> None:

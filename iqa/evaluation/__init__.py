@@ -1,1 +1,1 @@
-"""What a trained model's predictions on the test split are worth: figures, numbers and a table."""
+"""What a trained model's predictions are worth: metrics, breakdowns, layouts and comparisons, as plain numbers."""

@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from iqa import metrics
-from iqa.data.distortions import PRISTINE
+from iqa.data.manifest import PRISTINE
 from iqa.evaluation.evaluated import NO_GROUP, PSEUDO, Evaluated, order
 
 #: A correlation of fewer pictures than this says nothing and is left out.

@@ -85,7 +85,7 @@ def _test_share(folder: ExperimentFolder) -> float:
     return float(counts["test"] / counts["train"])
 
 
-def compare(contenders: Sequence[Contender], *, samples: int = SAMPLES, seed: int = 0) -> dict[str, Any]:
+def compare_tested(contenders: Sequence[Contender], *, samples: int = SAMPLES, seed: int = 0) -> dict[str, Any]:
     """Which of A experiments is best, and how sure that is.
 
     Returns:

@@ -27,7 +27,8 @@ def compare_splits(names: Sequence[str], contenders: Sequence[Sequence[Contender
         contenders: each one's trainings, in the order of the splits [A][S].
 
     Returns:
-        The same as `iqa.evaluation.comparison.compare`, with means over the splits, and least and greatest as bounds.
+        The same as `iqa.evaluation.comparison.compare_tested`, with means over the splits, and least and greatest as
+        bounds.
 
     Raises:
         UserError: fewer than two splits, or they were tested on different pictures.

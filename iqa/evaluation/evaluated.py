@@ -10,8 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from iqa.data.distortions import KINDS, PRISTINE
-from iqa.data.rawset import UNIT, ScoreScale
+from iqa.data.manifest import DISTORTIONS, PRISTINE, UNIT, ScoreScale
 from iqa.errors import UserError
 from iqa.resampling import MIN_GROUPS
 
@@ -129,7 +128,7 @@ class Evaluated:
     @cached_property
     def groups(self) -> list[str]:
         """[N] family of distortion: blur, noise, ..., or the kind itself where it belongs to none."""
-        return [KINDS[kind].group if kind in KINDS else kind for kind in self.kinds]
+        return [DISTORTIONS.get(kind, kind) for kind in self.kinds]
 
 
 def together(parts: Sequence[Evaluated]) -> Evaluated:
@@ -163,6 +162,6 @@ def together(parts: Sequence[Evaluated]) -> Evaluated:
 
 def order(names: list[str]) -> list[str]:
     """The distinct names: untouched first, then distortions and their groups as KADID-10k lists them."""
-    known = [PRISTINE, *KINDS, *(kind.group for kind in KINDS.values())]
+    known = [PRISTINE, *DISTORTIONS, *DISTORTIONS.values()]
     present = set(names)
     return [name for name in dict.fromkeys(known) if name in present] + sorted(present - set(known))

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from itertools import accumulate, pairwise
 
 from iqa.config import ModelConfig
-from iqa.model.backbones import AnyBackbone
+from iqa.model.backbone.several import AnyBackbone
 from iqa.model.reduction import PartwiseReduction, Reduction
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from iqa.model.dropout import Dropout
 from iqa.model.standardise import SettledScale, Standardise
 
 _START_SCALE = 0.1  # of the last layer's weights: predictions start close to the mean score
@@ -78,13 +77,13 @@ class QualityHead(nn.Module):
         first += [nn.LayerNorm(num_features)] if normalise else []
         self.embedding = nn.Sequential(*first, nn.Linear(num_features, feature_dim), nn.GELU())
         self.projection = Projection(feature_dim, projection_dim) if projection_dim else None
-        self.dropout = Dropout(dropout)
+        self.dropout = nn.Dropout(dropout)
         last = nn.Linear(hidden_dim, 1)
         with torch.no_grad():
             last.weight.mul_(_START_SCALE)
             last.bias.fill_(score_mean)
         self.regressor = nn.Sequential(
-            nn.Linear(feature_dim + encoding_size, hidden_dim), nn.GELU(), Dropout(dropout), last
+            nn.Linear(feature_dim + encoding_size, hidden_dim), nn.GELU(), nn.Dropout(dropout), last
         )
 
     def embed(self, features: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from dataclasses import asdict, dataclass
 from typing import Literal
 
 import numpy as np
@@ -15,15 +16,66 @@ import torch
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture as SklearnMixture
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn import functional
 
 from iqa.errors import IqaError, UserError
-from iqa.model.mixture_gradients import diagonal_densities, posteriors
-from iqa.model.mixture_output import EmFit, MixtureHealth, MixtureOutput
 from iqa.model.standardise import Standardise
 
 _SMALLEST_WEIGHT = 1e-10  # EM may leave a component with no weight at all, which has no logarithm
 _SMALLEST_EXCESS = 1e-8  # of a variance over its floor, for the same reason
+_ENCODING_LIMIT = 5.0  # standard deviations; a picture unlike all others must not throw the head off scale
+
+
+@dataclass(frozen=True)
+class MixtureOutput:
+    """What the mixture says of B points in d dimensions, with K components; all float32."""
+
+    #: P(component | point) [B, K].
+    responsibilities: Tensor
+    #: log p(point), in nats [B].
+    log_likelihood: Tensor
+    #: Sum over components of responsibility times whitened distance to the centre [B, d].
+    residual: Tensor
+    #: The log-likelihood standardised over the training pictures [B].
+    typicality: Tensor
+    #: Mean negative log-likelihood per dimension in nats (a density: it may be negative). This and the next train
+    #: the mixture itself: gradients go through them alone, and both are 0 before the EM start.
+    unlikelihood: Tensor
+    #: KL(mean responsibilities of the batch || equal shares) in nats, from 0 to log K.
+    imbalance: Tensor
+
+    @property
+    def encoding(self) -> Tensor:
+        """Responsibilities, residual and typicality side by side [B, K + d + 1]; the last two within +-5."""
+        distances = torch.cat([self.residual, self.typicality[:, None]], dim=1)
+        bounded = _ENCODING_LIMIT * torch.tanh(distances / _ENCODING_LIMIT)
+        return torch.cat([self.responsibilities, bounded], dim=1)
+
+
+@dataclass(frozen=True)
+class EmFit:
+    """How the EM start went: mean log-likelihood per point in nats, iterations of the best start."""
+
+    log_likelihood: float
+    iterations: int
+    converged: bool
+
+
+@dataclass(frozen=True)
+class MixtureHealth:
+    """Whether the components share the work."""
+
+    #: exp(entropy of the mean responsibilities): 1 when one component takes all, K when all take the same.
+    effective_clusters: float
+    #: Components whose mean responsibility is below `reseed_below` / K.
+    dead_components: int
+    #: Mean over pictures of their largest responsibility, 1/K to 1; near 1 the posteriors are saturated.
+    largest_responsibility: float
+    #: Mean log-likelihood of a picture, in nats.
+    log_likelihood: float
+
+    def to_dict(self) -> dict[str, float]:
+        return asdict(self)
 
 
 class GaussianMixture(nn.Module):
@@ -79,14 +131,16 @@ class GaussianMixture(nn.Module):
         """
         with torch.autocast(z.device.type, enabled=False):
             whitened, joint = self._whiten_and_join(z.detach().float())
-            said = posteriors(joint, self.fitted)
-            with torch.no_grad():
-                residual = torch.bmm(said.responsibilities[:, None, :], whitened).squeeze(1)
-                typicality = self._typicality(said.log_likelihood)
-            unlikelihood = said.unlikelihood / self.dim
-            return MixtureOutput(
-                said.responsibilities, said.log_likelihood, residual, typicality, unlikelihood, said.imbalance
-            )
+            responsibilities = torch.softmax(joint, dim=1)
+            log_likelihood = torch.logsumexp(joint, dim=1)
+            unlikelihood = -log_likelihood.mean() / self.dim
+            imbalance = self._imbalance(responsibilities)
+            # Its own losses alone teach the mixture: what others are told of it carries no gradient.
+            responsibilities, log_likelihood = responsibilities.detach(), log_likelihood.detach()
+            residual = torch.einsum("bk,bkd->bd", responsibilities, whitened.detach())
+            typicality = self.standardise_likelihood(log_likelihood[:, None]).squeeze(1)
+            losses = unlikelihood * self.fitted, imbalance * self.fitted
+            return MixtureOutput(responsibilities, log_likelihood, residual, typicality, *losses)
 
     def log_prob(self, z: Tensor) -> Tensor:
         """log weight_k + log N(z | component k), float32 [B, K], for z [B, d]; no gradient goes back to z."""
@@ -182,20 +236,22 @@ class GaussianMixture(nn.Module):
 
     def _whiten_and_join(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """Distances to every centre in units of its spread [B, K, d], and log P(component, point) [B, K]."""
-        if self.lower is None:
-            return diagonal_densities(z, self.weight_logits, self.means, self.log_variance, self.min_variance)
         variance = self.min_variance + self.log_variance.exp()
-        factor = torch.tril(self.lower, diagonal=-1) + torch.diag(variance.sqrt())
         offsets = z[:, None, :] - self.means
-        columns = torch.linalg.solve_triangular(factor, offsets.reshape(-1, self.dim).T, upper=False)
-        whitened = columns.T.reshape(offsets.shape)
-        constant = variance.log().sum() + self.dim * math.log(2 * math.pi)
-        joint = F.log_softmax(self.weight_logits, dim=0) - 0.5 * (whitened.square().sum(dim=2) + constant)
-        return whitened, joint
+        if self.lower is None:
+            whitened = offsets / variance.sqrt()
+        else:
+            factor = torch.tril(self.lower, diagonal=-1) + torch.diag(variance.sqrt())
+            columns = torch.linalg.solve_triangular(factor, offsets.reshape(-1, self.dim).T, upper=False)
+            whitened = columns.T.reshape(offsets.shape)
+        constant = variance.log().sum(dim=-1) + self.dim * math.log(2 * math.pi)
+        log_weights = functional.log_softmax(self.weight_logits, dim=0)
+        return whitened, log_weights - 0.5 * (whitened.square().sum(dim=2) + constant)
 
-    def _typicality(self, log_likelihood: Tensor) -> Tensor:
-        typicality: Tensor = self.standardise_likelihood(log_likelihood[:, None])
-        return typicality.squeeze(1)
+    def _imbalance(self, responsibilities: Tensor) -> Tensor:
+        """KL(mean responsibilities || equal shares), in nats; rounding does not take it below 0."""
+        shares = responsibilities.mean(dim=0).clamp(min=torch.finfo(torch.float32).tiny)
+        return ((shares * shares.log()).sum() + math.log(self.n_components)).clamp(min=0)
 
     def _dead(self, mean_responsibilities: Tensor) -> Tensor:
         return mean_responsibilities < self.reseed_below / self.n_components

@@ -11,13 +11,13 @@ from torch import Tensor, nn
 
 from iqa.config import MixtureConfig, ModelConfig
 from iqa.errors import UserError
-from iqa.model.backbone import Backbone
-from iqa.model.backbones import AnyBackbone, build_backbone
+from iqa.model.backbone.backbone import Backbone
+from iqa.model.backbone.several import AnyBackbone, build_backbone
+from iqa.model.backbone.stages import Stem
 from iqa.model.committee import build_reduction, views
 from iqa.model.head import QualityHead
 from iqa.model.mixture import EmFit, GaussianMixture
 from iqa.model.reduction import Reduction
-from iqa.model.stages import Stem
 
 _MANY = 2048  # features: with fewer, the casts cost what the multiplication saves
 

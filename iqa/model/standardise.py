@@ -1,69 +1,41 @@
-"""Standardisation to mean 0 and variance 1, by the batch in training and by running statistics afterwards."""
+"""Standardisation to mean 0 and variance 1: torch's batch normalisation without scale and shift."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
-_EPSILON = 1e-7  # projections of an untrained network hardly vary, and are to be standardised all the same
+#: Projections of an untrained network hardly vary, and are to be standardised all the same.
+EPSILON = 1e-7
 
 
-class Standardise(nn.Module):
-    """Batch normalisation without scale and shift, for the few numbers that the mixture works on.
+class Standardise(nn.BatchNorm1d):
+    """[B, dim] -> [B, dim], by the batch in training and by running statistics afterwards.
 
-    It differs from `nn.BatchNorm1d(affine=False)` in three ways. The running statistics start as plain
-    averages, so they are right after the first few batches; a batch of one picture, which has no spread, is
-    standardised by the running statistics; the computation is float32 whatever comes in.
-
-    Args:
-        dim: columns of the input.
-        momentum: weight of a new batch in the running statistics, once 1 / momentum batches have been seen.
+    A batch of one picture, which has no spread, is standardised by the running statistics.
     """
 
-    mean: Tensor
-    variance: Tensor
-    batches: Tensor
+    running_mean: Tensor
+    running_var: Tensor
 
-    def __init__(self, dim: int, momentum: float = 0.1) -> None:
-        super().__init__()
-        self.momentum = momentum
-        self.register_buffer("mean", torch.zeros(dim))
-        self.register_buffer("variance", torch.ones(dim))
-        self.register_buffer("batches", torch.zeros(()))
+    def __init__(self, dim: int, momentum: float | None = 0.1) -> None:
+        super().__init__(dim, eps=EPSILON, affine=False, momentum=momentum)
 
     def forward(self, values: Tensor) -> Tensor:
-        """[B, dim] -> float32 [B, dim]."""
-        values = values.float()
-        if not self.training or len(values) < 2:
-            return self.apply_running(values)
-        variance, mean = torch.var_mean(values, dim=0, correction=0)
-        self._remember(mean.detach(), variance.detach() * (len(values) / (len(values) - 1)))
-        return (values - mean) / torch.sqrt(variance + _EPSILON)
+        return super().forward(values) if len(values) > 1 else self.apply_running(values)
 
     def apply_running(self, values: Tensor) -> Tensor:
         """[B, dim] -> [B, dim], standardised by the running statistics in training too."""
-        return (values - self.mean) / torch.sqrt(self.variance + _EPSILON)
+        return functional.batch_norm(values, self.running_mean, self.running_var, eps=self.eps)
 
     @torch.no_grad()
     def fit(self, values: Tensor) -> None:
-        """Take the statistics of `values` [N, dim] as if training had settled on them; no-op for N < 2."""
-        if len(values) < 2:
-            return
-        variance, mean = torch.var_mean(values.float(), dim=0, correction=1)
-        self.mean.copy_(mean)
-        self.variance.copy_(variance)
-        self.batches.fill_(1 / self.momentum)
-
-    @torch.no_grad()
-    def _remember(self, mean: Tensor, variance: Tensor) -> None:
-        self.batches.add_(1)
-        weight = self._weight()
-        self.mean.lerp_(mean, weight)
-        self.variance.lerp_(variance, weight)
-
-    def _weight(self) -> Tensor:
-        """Of the last batch in the running statistics; stays on the device."""
-        return (1 / self.batches).clamp(min=self.momentum)
+        """Take the statistics of `values` [N, dim] as if training had settled on them; one row has none."""
+        if len(values) > 1:
+            variance, mean = torch.var_mean(values.float(), dim=0)
+            self.running_mean.copy_(mean)
+            self.running_var.copy_(variance)
 
 
 class SettledScale(Standardise):
@@ -78,17 +50,17 @@ class SettledScale(Standardise):
     """
 
     def __init__(self, dim: int, settling: int = 16) -> None:
-        super().__init__(dim)
+        # Without a momentum the running statistics are plain averages over the batches.
+        super().__init__(dim, momentum=None)
         self.settling = settling
+        self._settled = False
 
     def forward(self, values: Tensor) -> Tensor:
-        """[B, dim] -> float32 [B, dim]."""
+        """[B, dim] -> float32 [B, dim], in training too by the running statistics."""
         values = values.float()
-        if self.training and len(values) > 1:
-            variance, mean = torch.var_mean(values.detach(), dim=0)
-            self._remember(mean, variance)
+        if self.training and not self._settled:
+            # A look at the device, and so a wait for it, in the first batches only.
+            self._settled = int(self.num_batches_tracked or 0) >= self.settling
+            if not self._settled:
+                super().forward(values.detach())
         return self.apply_running(values)
-
-    def _weight(self) -> Tensor:
-        """A plain average while it settles, then nothing."""
-        return (self.batches <= self.settling) / self.batches

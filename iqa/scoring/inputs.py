@@ -13,13 +13,13 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from iqa.data.pictures import SUFFIXES
+from iqa.data.store.pictures import SUFFIXES
 from iqa.errors import UserError, nearest
 
 if TYPE_CHECKING:
     import pandas as pd
 
-#: Endings of tables; `iqa.data.tables` tells them apart by content.
+#: Endings of tables; `iqa.data.scored.tables` tells them apart by content.
 TABLES = (".csv", ".tsv", ".txt", ".parquet", ".xlsx")
 #: Marks a folder of results, whose figures are no pictures to score.
 JOURNAL = "scores.journal.jsonl"
@@ -133,9 +133,9 @@ def _glob(pattern: str) -> tuple[Path, list[str]]:
 
 
 def _table(path: Path, column: str, root: Path) -> Inputs:
-    from iqa.data.columns import text
-    from iqa.data.locate import NotFound, PictureIndex
-    from iqa.data.tables import read_table
+    from iqa.data.scored.columns import text
+    from iqa.data.scored.locate import NotFound, PictureIndex
+    from iqa.data.scored.tables import read_table
 
     if path.suffix.lower() not in TABLES:
         raise UserError(
@@ -167,8 +167,8 @@ def _table(path: Path, column: str, root: Path) -> Inputs:
 
 def _column(frame: pd.DataFrame, wanted: str, path: Path) -> int:
     """The number of the column of picture names: `wanted`, else one that is usually called so or holds pictures."""
-    from iqa.data.columns import USUAL
-    from iqa.data.tables import is_picture
+    from iqa.data.scored.columns import USUAL
+    from iqa.data.scored.tables import is_picture
 
     labels = [str(label) for label in frame.columns]
     plain = [re.sub(r"[\s._-]+", "", label).casefold() for label in labels]

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from iqa.data.pictures import as_rgb, read_rgb
-from iqa.data.views import ViewPolicy
+from iqa.data.store.pictures import as_rgb, read_rgb
+from iqa.data.store.views import ViewPolicy
 
 #: A picture: a path, encoded bytes, base64 text of encoded bytes, a Pillow image or uint8 H x W x 3.
 Picture = str | Path | bytes | Image.Image | np.ndarray

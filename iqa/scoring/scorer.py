@@ -18,18 +18,18 @@ import torch
 from torch import Tensor
 
 from iqa.config import ExperimentConfig
-from iqa.config_file import build_config
-from iqa.data.pixels import PixelStore
-from iqa.data.rawset import ScoreScale
-from iqa.data.views import ViewPolicy
+from iqa.config.reading import build_config
+from iqa.data.manifest import ScoreScale
+from iqa.data.prepared import PixelStore
+from iqa.data.store.views import ViewPolicy
 from iqa.device import autocast, choose_device, choose_precision, memory_advice
 from iqa.errors import IqaError, UserError
 from iqa.metrics import LogisticFit
-from iqa.model.folding import folded
+from iqa.model.backbone.fused import folded
 from iqa.model.quality import Prediction, QualityModel
 from iqa.scoring.picture import Picture
 from iqa.scoring.stream import Pool, decode_ahead
-from iqa.training.assembly import build_feed
+from iqa.training.build import build_feed
 from iqa.training.checkpoints import BEST, load_checkpoint, load_model_state
 
 #: Columns of a table of scores.

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from iqa.data.views import ViewPolicy
+from iqa.data.store.views import ViewPolicy
 from iqa.processes import cores
 from iqa.scoring.picture import Picture, cut_squares, describe
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from iqa.errors import IqaError, UserError
-from iqa.tracking.store import connect, judge, public_uri, reachable, tracking_uri
+from iqa.tracking.store import connect, good_manners, judge, public_uri, reachable, tracking_uri
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -37,25 +37,26 @@ def fetched_checkpoint(uri: str, *, store: str | None = None) -> Iterator[Path]:
     scheme, _, path = uri.partition(":/")
     if f"{scheme}:/" not in SCHEMES or not path.strip("/"):
         raise UserError("this names no model in MLflow", got=uri, expected=EXPECTED)
-    address = tracking_uri(store)
-    if not reachable(address):
-        raise IqaError(f"the tracking server {public_uri(address)} does not answer", fix="check that it runs")
-    client = connect(address)
-    with tempfile.TemporaryDirectory(prefix="iqa-model-") as folder:
-        try:
-            checkpoint = _download(client, uri.rstrip("/"), address, Path(folder))
-        except UserError:
-            raise
-        except Exception as error:
-            if judge(error) == "unreachable":
-                raise IqaError(f"the tracking server {public_uri(address)} failed", got=error) from error
-            raise UserError(
-                f"{uri} is not in {public_uri(address)}, or is no model of this project",
-                got=str(error).strip().partition("\n")[0][:300],
-                expected=EXPECTED,
-                fix="copy its name from the UI, and set MLFLOW_TRACKING_URI to the store that holds it",
-            ) from error
-        yield checkpoint
+    with good_manners():
+        address = tracking_uri(store)
+        if not reachable(address):
+            raise IqaError(f"the tracking server {public_uri(address)} does not answer", fix="check that it runs")
+        client = connect(address)
+        with tempfile.TemporaryDirectory(prefix="iqa-model-") as folder:
+            try:
+                checkpoint = _download(client, uri.rstrip("/"), address, Path(folder))
+            except UserError:
+                raise
+            except Exception as error:
+                if judge(error) == "unreachable":
+                    raise IqaError(f"the tracking server {public_uri(address)} failed", got=error) from error
+                raise UserError(
+                    f"{uri} is not in {public_uri(address)}, or is no model of this project",
+                    got=str(error).strip().partition("\n")[0][:300],
+                    expected=EXPECTED,
+                    fix="copy its name from the UI, and set MLFLOW_TRACKING_URI to the store that holds it",
+                ) from error
+            yield checkpoint
 
 
 def _download(client: MlflowClient, uri: str, address: str, folder: Path) -> Path:

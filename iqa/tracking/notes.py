@@ -7,7 +7,7 @@ from typing import Any
 
 from iqa.errors import IqaError, UserError
 from iqa.files import read_json, write_json
-from iqa.tracking.store import connect, judge, public_uri, reachable, tracking_uri
+from iqa.tracking.store import connect, good_manners, judge, public_uri, reachable, tracking_uri
 
 NOTE = "mlflow.json"
 #: What a training run holds at the root of its artifacts, and an experiment folder on disk.
@@ -34,6 +34,7 @@ def read_run_note(directory: Path | None) -> dict[str, Any]:
     return note if isinstance(note, dict) and isinstance(note.get("run_id"), str) else {}
 
 
+@good_manners()
 def fetch_experiment(uri: str, destination: Path, *, store: str | None = None) -> Path:
     """Download the training run `runs:/<id>` as an experiment folder.
 

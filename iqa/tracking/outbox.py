@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
 import queue
-import sys
 import threading
 import time
 from contextlib import suppress
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 #: Run ids of runs that no server has seen yet begin so.
 UNBORN = "pending-"
 RETRY_SECONDS = 30.0
+
+log = logging.getLogger(__name__)
 
 
 class Outbox:
@@ -190,7 +192,7 @@ class Outbox:
         self._write_pending()
         if was_down and not self.down:
             self._warned.clear()
-            print("MLflow answers again; what it missed was sent", file=sys.stderr, flush=True)
+            log.warning("MLflow answers again; what it missed was sent")
 
     def _keep(self, deliveries: list[Delivery]) -> None:
         if deliveries:
@@ -236,7 +238,7 @@ class Outbox:
 
 
 def warn(message: str) -> None:
-    print(f"warning: {message}", file=sys.stderr, flush=True)
+    log.warning("warning: %s", message)
 
 
 def first_line(error: object) -> str:

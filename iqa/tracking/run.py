@@ -19,7 +19,7 @@ from iqa.tracking.delivery import Delivery, now
 from iqa.tracking.endings import PROCESS_TAG, have_last_word
 from iqa.tracking.notes import read_run_note, write_run_note
 from iqa.tracking.outbox import UNBORN, Outbox, warn
-from iqa.tracking.store import public_uri, tracking_uri
+from iqa.tracking.store import good_manners, public_uri, tracking_uri
 from iqa.tracking.tracker import Tracker
 
 #: The run that `mlflow run` opened for this process.
@@ -63,27 +63,28 @@ def open_run(
     if not config.tracking.enabled:
         yield Tracker(None, None)
         return
-    note = read_run_note(directory)
-    if role == "evaluate" and parent is None:
-        parent = note.get("run_id")
-    launched = os.environ.pop(LAUNCHED, None)
-    uri = tracking_uri(config.tracking.uri, note.get("tracking_uri"))
-    outbox = Outbox(uri, directory, gather=GATHER if role == "tune" else 0)
-    outbox.connect()
-    resumed = outbox.run_id(run_id) if run_id else None
-    all_tags = standard_tags(config, role) | (tags or {}) | {PROCESS_TAG: this_process()}
-    if parent:
-        all_tags["mlflow.parentRunId"] = outbox.run_id(parent)
-    run, resumed = _brought(outbox, config, resumed, launched, name, all_tags)
-    # A resumed training under `mlflow run` writes to its old run; the launcher's own becomes its child.
-    spare = [launched] if launched and launched != run else []
-    with _ends(outbox, [run, *spare], launched), _system_metrics(config, outbox, run):
-        outbox.put({"what": "bury", "run": run})
-        if role != "evaluate" and directory is not None:
-            _note(directory, outbox, run, note)
-        for other in spare:
-            outbox.put({"what": "tags", "run": other, "tags": {"mlflow.parentRunId": run, "role": "resume"}})
-        yield Tracker(outbox, run, directory, new_run=not resumed, experiment=_experiment(config))
+    with good_manners():
+        note = read_run_note(directory)
+        if role == "evaluate" and parent is None:
+            parent = note.get("run_id")
+        launched = os.environ.pop(LAUNCHED, None)
+        uri = tracking_uri(config.tracking.uri, note.get("tracking_uri"))
+        outbox = Outbox(uri, directory, gather=GATHER if role == "tune" else 0)
+        outbox.connect()
+        resumed = outbox.run_id(run_id) if run_id else None
+        all_tags = standard_tags(config, role) | (tags or {}) | {PROCESS_TAG: this_process()}
+        if parent:
+            all_tags["mlflow.parentRunId"] = outbox.run_id(parent)
+        run, resumed = _brought(outbox, config, resumed, launched, name, all_tags)
+        # A resumed training under `mlflow run` writes to its old run; the launcher's own becomes its child.
+        spare = [launched] if launched and launched != run else []
+        with _ends(outbox, [run, *spare], launched), _system_metrics(config, outbox, run):
+            outbox.put({"what": "bury", "run": run})
+            if role != "evaluate" and directory is not None:
+                _note(directory, outbox, run, note)
+            for other in spare:
+                outbox.put({"what": "tags", "run": other, "tags": {"mlflow.parentRunId": run, "role": "resume"}})
+            yield Tracker(outbox, run, directory, new_run=not resumed, experiment=_experiment(config))
 
 
 def standard_tags(config: ExperimentConfig, role: str) -> dict[str, Any]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import unquote, urlsplit, urlunsplit
@@ -51,6 +53,26 @@ def tracking_uri(wanted: str | None = None, noted: str | None = None) -> str:
     return str(get_tracking_uri())
 
 
+@contextmanager
+def good_manners() -> Iterator[None]:
+    """Let MLflow give up soon and keep its news to itself, for as long as the block lasts."""
+    import mlflow  # noqa: F401 - sets levels of its own when it is first imported
+
+    added = {name: value for name, value in MANNERS.items() if name not in os.environ}
+    os.environ.update(added)
+    loggers = [logging.getLogger(name) for name in CHATTY]
+    levels = [logger.level for logger in loggers]
+    try:
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+        for name in added:
+            os.environ.pop(name, None)
+
+
 def connect(uri: str) -> MlflowClient:
     """A client of the store at `uri`; a SQLite file is created (about 7 s) if there is none.
 
@@ -58,12 +80,8 @@ def connect(uri: str) -> MlflowClient:
         UserError: `uri` names no kind of store that MLflow knows, or one that cannot be opened.
     """
     check_uri(uri)
-    for name, value in MANNERS.items():
-        os.environ.setdefault(name, value)
     from mlflow import MlflowClient
 
-    for noisy in CHATTY:
-        logging.getLogger(noisy).setLevel(logging.ERROR)
     try:
         return MlflowClient(tracking_uri=uri)
     except Exception as error:

@@ -7,8 +7,8 @@ import copy
 import torch
 
 from iqa.config import ExperimentConfig
-from iqa.config_data import USUAL_BATCH
-from iqa.data.pixels import PixelStore
+from iqa.config.data import USUAL_BATCH
+from iqa.data.prepared import PixelStore
 from iqa.device import autocast, choose_precision
 from iqa.model.quality import QualityModel
 

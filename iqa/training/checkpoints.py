@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from iqa.config import ExperimentConfig
-from iqa.config_file import build_config
+from iqa.config.reading import build_config
 from iqa.errors import IqaError, UserError
 from iqa.files import atomic_write, keep_aside, read_json, write_json
 

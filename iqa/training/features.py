@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from iqa.config_data import DataConfig
-from iqa.data.cache import cache_folder, open_or_build, recipe_key
-from iqa.data.pixels import Batches, PixelStore
+from iqa.config.data import DataConfig
+from iqa.data.prepared import Batches, PixelStore
+from iqa.data.store.cache import cache_folder, open_or_build, recipe_key
 from iqa.device import autocast, memory_advice
-from iqa.model.backbone import Backbone
-from iqa.model.backbones import AnyBackbone, members
-from iqa.model.folding import folded
+from iqa.model.backbone.backbone import Backbone
+from iqa.model.backbone.fused import folded
+from iqa.model.backbone.several import AnyBackbone, members
 
 #: Raise it when the same weights and pictures would give other features.
 VERSION = 3

@@ -11,9 +11,9 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from iqa.data.pixels import Batches, PixelStore
+from iqa.data.prepared import Batches, PixelStore
+from iqa.model.backbone.stages import Stem
 from iqa.model.quality import Prediction, QualityModel
-from iqa.model.stages import Stem
 from iqa.training.stems import Stems
 
 #: What a feed's own `predict` understands, and the scores of the pictures [B], both on the device.

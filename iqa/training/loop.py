@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.utils import clip_grad_norm_
 from tqdm import tqdm
 
 from iqa.config import ExperimentConfig
@@ -24,8 +25,8 @@ from iqa.model.quality import Prediction, QualityModel
 from iqa.records import EpochRecord
 from iqa.training.average import AveragedModel
 from iqa.training.feeds import Batch, Feed
-from iqa.training.losses import quality_loss, training_loss
-from iqa.training.optimizer import Schedule, build_optimizer, limit_gradient, parameter_groups
+from iqa.training.losses import Loss, quality_loss, training_loss
+from iqa.training.optimizer import Schedule, build_optimizer, parameter_groups
 from iqa.training.tally import Tally, correlations
 
 #: Least seconds between two looks at the running loss: each look makes the device wait.
@@ -39,6 +40,7 @@ class Trainer:
         model: on `device` already.
         feed: batches of training and validation pictures.
         config: its model.mixture and training sections and data.batch_size are read.
+        loss: what a step lessens.
         progress: show bars; None shows them on a terminal only.
 
     Attributes:
@@ -52,9 +54,10 @@ class Trainer:
         config: ExperimentConfig,
         device: torch.device,
         *,
+        loss: Loss = training_loss,
         progress: bool | None = None,
     ) -> None:
-        self.model, self.feed, self.device = model, feed, device
+        self.model, self.feed, self.device, self.loss = model, feed, device, loss
         self.settings, self.mixture_settings = config.training, config.model.mixture
         batch_size = min(config.data.batch, feed.count("train"))
         self._steps = feed.count("train") // batch_size
@@ -72,7 +75,6 @@ class Trainer:
         mixture = [group["params"] for group in groups if group["name"] == "mixture"]
         others = [p for group in groups if group["name"] != "mixture" for p in group["params"]]
         self._clipped = [others, *mixture]
-        self._trained = [parameter for parameters in self._clipped for parameter in parameters]
         self.schedule = Schedule(self.optimizer, self.settings, self._steps)
         decay = self.settings.ema_decay
         self._average = AveragedModel(model, decay) if decay else None
@@ -172,14 +174,13 @@ class Trainer:
         inputs, scores = batch
         with autocast(self.device, self.precision):
             prediction = self.feed.predict(self.model, inputs)
-        loss = training_loss(prediction, scores, self.settings.loss)
-        for parameter in self._trained:  # as zero_grad does, whose bookkeeping costs a small head more than this
-            parameter.grad = None
+        loss = self.loss(prediction, scores, self.settings.loss)
+        self.optimizer.zero_grad()
         loss.backward()
         if self.settings.clip_gradient:
             # Each on its own: a mixture far from its points must not hold back the rest.
             for parameters in self._clipped:
-                limit_gradient(parameters, self.settings.clip_gradient)
+                clip_grad_norm_(parameters, self.settings.clip_gradient)
         self.optimizer.step()
         if self._average is not None:
             self._average.update()

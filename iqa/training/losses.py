@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
 
-import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from iqa.config import LossConfig
@@ -14,6 +12,11 @@ from iqa.model.quality import Prediction
 
 #: Scores run from 0 to 1: errors beyond a tenth of the scale are punished linearly, smaller ones quadratically.
 SMOOTH_L1_BETA = 0.1
+#: Of the centred scores of a batch, their length: scores that are all alike leave rounding, which says nothing.
+SMALLEST_SPREAD = 1e-4
+
+#: What a step of training lessens: of a prediction, the true scores [B] on 0-1 and the config's weights, a scalar.
+Loss = Callable[[Prediction, Tensor, LossConfig], Tensor]
 
 
 def correlation_loss(predicted: Tensor, true: Tensor) -> Tensor:
@@ -25,8 +28,8 @@ def correlation_loss(predicted: Tensor, true: Tensor) -> Tensor:
 
     A batch whose scores are all alike has no correlation; the floor makes its loss 1, with a finite gradient.
     """
-    correlations: Tensor = _Correlation.apply(predicted.float(), true.float())
-    return 1 - correlations.mean()
+    ours, theirs = (scores.float() - scores.float().mean(dim=-1, keepdim=True) for scores in (predicted, true))
+    return 1 - functional.cosine_similarity(ours, theirs, dim=-1, eps=SMALLEST_SPREAD).mean()
 
 
 def quality_loss(predicted: Tensor, true: Tensor, weights: LossConfig) -> Tensor:
@@ -41,26 +44,3 @@ def training_loss(prediction: Prediction, true: Tensor, weights: LossConfig) -> 
     if prediction.unlikelihood is None or prediction.imbalance is None:
         return loss
     return loss + weights.cluster_loss * prediction.unlikelihood + weights.balance_loss * prediction.imbalance
-
-
-class _Correlation(torch.autograd.Function):
-    """PLCC along the last dimension, with its gradient in closed form: a few operations in place of thirty."""
-
-    @staticmethod
-    def forward(ctx: Any, predicted: Tensor, true: Tensor) -> Tensor:
-        floor = torch.finfo(torch.float32).eps
-        predicted = predicted - predicted.mean(dim=-1, keepdim=True)
-        true = true - true.mean(dim=-1, keepdim=True)
-        spread = predicted.square().sum(dim=-1, keepdim=True).add_(floor)
-        other = true.square().sum(dim=-1, keepdim=True).add_(floor)
-        scaled = true / (spread * other).sqrt_()
-        correlation = (predicted * scaled).sum(dim=-1, keepdim=True)
-        ctx.save_for_backward(predicted, scaled, correlation / spread)
-        return correlation.squeeze(-1)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, by_correlation: Tensor) -> tuple[Tensor, None]:
-        """With centred p and t: d r / d p = t / (|p| |t|) - r p / |p|^2, whose mean is 0 as theirs is."""
-        predicted, scaled, share = ctx.saved_tensors
-        return torch.addcmul(scaled, predicted, share, value=-1).mul_(by_correlation[..., None]), None

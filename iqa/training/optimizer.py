@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, OneCycleLR, ReduceLROnPlateau
 
@@ -55,21 +55,6 @@ def build_optimizer(groups: list[dict[str, object]], settings: TrainingConfig, d
         return torch.optim.SGD(groups, lr=settings.learning_rate, momentum=0.9, nesterov=True, fused=fused)
     kind = torch.optim.AdamW if settings.optimizer == "adamw" else torch.optim.Adam
     return kind(groups, lr=settings.learning_rate, fused=fused)
-
-
-@torch.no_grad()
-def limit_gradient(parameters: Iterable[Tensor], most: float) -> None:
-    """Scale the gradients so that their norm, taken together, is `most` at most (Pascanu, Mikolov, Bengio, ICML 2013).
-
-    As torch.nn.utils.clip_grad_norm_ does, whose sorting by device and type costs a small head more than the norm.
-    """
-    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-    if gradients:
-        norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
-        scale = (most / (norm + 1e-6)).clamp_(max=1)
-        # A look at it is free on a CPU, and most gradients are short; a GPU would be waited for.
-        if scale.device.type != "cpu" or not scale >= 1:
-            torch._foreach_mul_(gradients, scale)
 
 
 class Schedule:

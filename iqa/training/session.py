@@ -13,13 +13,13 @@ import torch
 
 from iqa.config import ExperimentConfig
 from iqa.data.manifest import to_csv
-from iqa.data.pixels import prepare
+from iqa.data.prepared import prepare
 from iqa.device import choose_device, choose_precision
 from iqa.errors import Interrupted, UserError
 from iqa.metrics import fit_logistic
 from iqa.records import EpochRecord
-from iqa.training.assembly import build_feed, build_model, input_size, start_backbone
 from iqa.training.batch_size import fix_batch_size
+from iqa.training.build import build_feed, build_model, input_size, start_backbone
 from iqa.training.checkpoints import (
     ExperimentFolder,
     check_same_experiment,
@@ -29,6 +29,7 @@ from iqa.training.checkpoints import (
     save_checkpoint,
 )
 from iqa.training.loop import Trainer
+from iqa.training.losses import Loss, training_loss
 
 #: Epochs shorter than this many seconds share a save: a kill then costs at most that much work.
 SAVE_EVERY = 2.0
@@ -41,6 +42,7 @@ class Session:
 
     Args:
         resume: continue from the folder's last checkpoint, if there is one.
+        loss: what a step of training lessens.
         progress: show bars; None shows them on a terminal only.
 
     Raises:
@@ -53,6 +55,7 @@ class Session:
         folder: ExperimentFolder,
         *,
         resume: bool = False,
+        loss: Loss = training_loss,
         progress: bool | None = None,
     ) -> None:
         self.folder = folder
@@ -71,7 +74,7 @@ class Session:
             load_model_state(self.model, before["model"], folder.last)
         precision = choose_precision(config.training.precision, self.device)
         feed = build_feed(self.model, self.store, config, self.device, precision, progress)
-        self.trainer = Trainer(self.model, feed, config, self.device, progress=progress)
+        self.trainer = Trainer(self.model, feed, config, self.device, loss=loss, progress=progress)
         self.resumed = before is not None
         if before is not None:
             if before["data"] != self.store.digest:

@@ -12,11 +12,11 @@ from torch import Tensor
 from tqdm import tqdm
 
 from iqa.config import ExperimentConfig
-from iqa.data.cache import cache_folder, open_or_build, recipe_key, reserve
-from iqa.data.pixels import Batches, PixelStore
+from iqa.data.prepared import Batches, PixelStore
+from iqa.data.store.cache import cache_folder, open_or_build, recipe_key, reserve
 from iqa.device import autocast, memory_advice
-from iqa.model.backbone import Backbone
-from iqa.model.folding import folded
+from iqa.model.backbone.backbone import Backbone
+from iqa.model.backbone.fused import folded
 from iqa.training.features import CPU_PIXELS, weights_digest
 
 #: Raise it when the same weights and pictures would give other maps, or another layout.

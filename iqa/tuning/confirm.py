@@ -13,7 +13,7 @@ from optuna.storages import BaseStorage
 from optuna.trial import TrialState
 
 from iqa.config import ExperimentConfig
-from iqa.config_tuning import Choices
+from iqa.config.tuning import Choices
 from iqa.tuning.planned import PlannedStudy
 from iqa.tuning.search import Bench, Observer, final_srcc
 from iqa.tuning.space import Space, Values, apply, is_whole, own_values, spread

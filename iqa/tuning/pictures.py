@@ -10,7 +10,7 @@ from typing import Any
 import optuna
 from optuna.visualization import matplotlib as drawings
 
-from iqa.evaluation.plots_style import save_drawn
+from iqa.plots.style import save_drawn, settings_kept
 from iqa.tuning.search import Search
 
 #: Contours of more pairs than these settings make are too small to read.
@@ -33,7 +33,8 @@ def draw_search(search: Search, folder: Path) -> list[Path]:
         "contour": lambda: drawings.plot_contour(study, params=_leading(study, keys), target_name=target),
         "parallel_coordinates": lambda: drawings.plot_parallel_coordinate(study, params=keys, target_name=target),
     }
-    with warnings.catch_warnings():
+    # Optuna sets a style for the whole process.
+    with settings_kept(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for name, function in draw.items():
             if name == "contour" and len(keys) < 2:

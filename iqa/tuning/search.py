@@ -10,12 +10,11 @@ from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from iqa.config import ExperimentConfig
-from iqa.config_tuning import Choices
+from iqa.config.tuning import Choices
 from iqa.errors import IqaError
 from iqa.records import EpochRecord
 from iqa.tuning import advice
 from iqa.tuning.planned import PROCESS, REASON, PlannedStudy
-from iqa.tuning.pruning import OnceATrial
 from iqa.tuning.space import (
     Values,
     apply,
@@ -86,7 +85,9 @@ class Search:
             name,
             {"space": describe(self.space), **settings_apart_from(config, self.space)},
             sampler=optuna.samplers.TPESampler(seed=tuning.seed, n_startup_trials=tuning.startup_trials),
-            pruner=OnceATrial(tuning.startup_trials, warmup) if tuning.prune else optuna.pruners.NopPruner(),
+            pruner=optuna.pruners.MedianPruner(tuning.startup_trials, n_warmup_steps=warmup)
+            if tuning.prune
+            else optuna.pruners.NopPruner(),
         )
 
     def plan(self) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from iqa.config import ExperimentConfig
-from iqa.config_file import build_config
-from iqa.config_tuning import Choices, Range
+from iqa.config.reading import build_config
+from iqa.config.tuning import Choices, Range
 from iqa.errors import UserError, nearest
 
 #: Values of settings by their dotted keys.

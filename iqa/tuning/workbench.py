@@ -11,13 +11,13 @@ from typing import Any
 from torch import Tensor
 
 from iqa.config import ExperimentConfig
-from iqa.data.pixels import PixelStore, prepare
+from iqa.data.prepared import PixelStore, prepare
 from iqa.device import choose_device, choose_precision
-from iqa.model.backbones import AnyBackbone
+from iqa.model.backbone.several import AnyBackbone
 from iqa.model.quality import QualityModel
 from iqa.model.reduction import Reduction
-from iqa.training.assembly import build_feed, build_model, input_size, reduced, start_backbone
 from iqa.training.batch_size import fix_batch_size
+from iqa.training.build import build_feed, build_model, input_size, reduced, start_backbone
 from iqa.training.features import cached_features
 from iqa.training.feeds import FeatureFeed, Feed
 from iqa.training.loop import Trainer

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from iqa.data.distortions import KINDS, PRISTINE
-from iqa.data.manifest import digest, from_csv, plan_distortions, to_csv, typed, validate
+from iqa.data.manifest import DISTORTIONS, PRISTINE, digest, from_csv, to_csv, typed, validate
+from iqa.data.synthetic.plan import plan_distortions
 from iqa.errors import UserError
 
 CONTENTS = {
@@ -79,7 +79,7 @@ def test_each_use_of_a_photograph_is_another_crop() -> None:
 
 def test_pictures_without_colour_are_spared_distortions_of_colour() -> None:
     manifest = plan(colourless={"a0", "a1", "a2", "a3", "b0"})
-    colour = manifest["kind"].isin([name for name, kind in KINDS.items() if kind.group == "color"])
+    colour = manifest["kind"].isin([name for name, group in DISTORTIONS.items() if group == "color"])
     assert not manifest.loc[colour, "content"].isin({"a0", "a1", "a2", "a3", "b0"}).any()
     assert spread(manifest.loc[manifest["split"] == "train", "content"].value_counts(), 10) <= 6
 

@@ -8,8 +8,8 @@ import pytest
 
 from iqa import metrics
 from iqa.errors import UserError
-from iqa.evaluation.comparison import Contender, as_markdown, as_rows, compare
-from iqa.evaluation.plots_comparison import comparison
+from iqa.evaluation.comparison import Contender, as_markdown, as_rows, compare_tested
+from iqa.plots.comparison import comparison
 
 TRUE = np.random.default_rng(0).random(300)
 
@@ -37,7 +37,7 @@ def contender(name: str, noise: float, val_srcc: float, *, seed: int = 1, conten
 
 
 def verdicts(*contenders: Contender) -> dict[str, str]:
-    return {row["name"]: row["verdict"] for row in as_rows(compare(contenders, samples=400))}
+    return {row["name"]: row["verdict"] for row in as_rows(compare_tested(contenders, samples=400))}
 
 
 def test_a_model_of_larger_errors_is_worse_and_one_of_like_errors_is_not() -> None:
@@ -49,14 +49,14 @@ def test_a_model_of_larger_errors_is_worse_and_one_of_like_errors_is_not() -> No
 
 
 def test_validation_names_the_best_even_where_the_test_speaks_for_another() -> None:
-    found = compare([contender("a", 0.30, 0.90), contender("b", 0.10, 0.80)], samples=400)
+    found = compare_tested([contender("a", 0.30, 0.90), contender("b", 0.10, 0.80)], samples=400)
     assert found["best"] == "a"
     assert found["experiments"][1]["difference"]["verdict"] == "better"
 
 
 def test_a_difference_is_that_of_the_two_models_figures() -> None:
     one, other = contender("a", 0.1, 0.9), contender("b", 0.2, 0.8)
-    (_, second) = compare([one, other], samples=100)["experiments"]
+    (_, second) = compare_tested([one, other], samples=100)["experiments"]
     expected = metrics.srcc(other.table["predicted"], TRUE) - metrics.srcc(one.table["predicted"], TRUE)
     assert second["difference"]["value"] == pytest.approx(expected)
     assert second["difference"]["low"] < expected < second["difference"]["high"]
@@ -65,7 +65,7 @@ def test_a_difference_is_that_of_the_two_models_figures() -> None:
 def test_more_models_widen_the_intervals() -> None:
     def width(count: int) -> float:
         others = [contender(f"{number}", 0.2, 0.5, seed=number + 2) for number in range(count)]
-        part = compare([contender("best", 0.1, 0.9), *others], samples=1500)["experiments"][1]["difference"]
+        part = compare_tested([contender("best", 0.1, 0.9), *others], samples=1500)["experiments"][1]["difference"]
         return float(part["high"] - part["low"])
 
     assert width(6) > 1.1 * width(1)
@@ -80,7 +80,7 @@ def test_equal_models_are_hardly_ever_told_apart() -> None:
 
 
 def test_few_contents_tell_nothing() -> None:
-    found = compare([contender("a", 0.1, 0.9, contents=2), contender("b", 0.3, 0.8, contents=2)], samples=50)
+    found = compare_tested([contender("a", 0.1, 0.9, contents=2), contender("b", 0.3, 0.8, contents=2)], samples=50)
     assert found["experiments"][1]["difference"]["verdict"] == "cannot be told"
     assert "only 2 contents: no intervals" in found["caveat"]
     comparison(found)
@@ -90,10 +90,10 @@ def test_other_pictures_cannot_be_compared() -> None:
     other = contender("b", 0.3, 0.8)
     moved = Contender(other.facts, other.results, other.table.assign(score=other.table["score"] + 0.1))
     with pytest.raises(UserError, match=r"different pictures[\s\S]*data section"):
-        compare([contender("a", 0.1, 0.9), moved])
+        compare_tested([contender("a", 0.1, 0.9), moved])
 
 
 def test_the_table_for_a_reader_names_every_model_and_verdict() -> None:
-    text = as_markdown(compare([contender("a", 0.1, 0.9), contender("b", 0.3, 0.8)], samples=200))
+    text = as_markdown(compare_tested([contender("a", 0.1, 0.9), contender("b", 0.3, 0.8)], samples=200))
     assert "| a | resnet18 | 8 | 0.900 |" in text
     assert ": worse |" in text

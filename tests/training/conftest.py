@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from iqa.config import ExperimentConfig
-from iqa.config_file import build_config, override_config
+from iqa.config.reading import build_config, override_config
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 import torch
 
-from iqa.data.pixels import PixelStore
-from iqa.data.rawset import UNIT
-from iqa.data.views import ViewPolicy
+from iqa.data.manifest import UNIT
+from iqa.data.prepared import PixelStore
+from iqa.data.store.views import ViewPolicy
 from iqa.training.feeds import FeatureFeed, PixelFeed
 
 COUNTS = [1, 3, 2, 4, 1, 2, 3, 1]

@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import nn
 
-from iqa.data.pixels import prepare
+from iqa.data.prepared import prepare
 from iqa.errors import UserError
-from iqa.model.backbone import Backbone
-from iqa.training.assembly import build_model, input_size, start_backbone
+from iqa.model.backbone.backbone import Backbone
+from iqa.training.build import build_model, input_size, start_backbone
 from iqa.training.checkpoints import ExperimentFolder
 from iqa.training.feeds import PixelFeed, StemFeed
 from iqa.training.loop import Trainer

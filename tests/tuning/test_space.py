@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from benchmarks.pretended import config
-from iqa.config_file import load_config
+from iqa.config.reading import load_config
 from iqa.errors import UserError
 from iqa.tuning import advice
 from iqa.tuning.space import apply, is_whole, read_space, spread

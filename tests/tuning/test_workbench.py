@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from iqa.data.pixels import PixelStore
+from iqa.data.prepared import PixelStore
 from iqa.records import TIMING
 from iqa.training.checkpoints import ExperimentFolder
 from iqa.training.session import Session

@@ -1,0 +1,77 @@
+"""How a call behaves: silent unless it is asked to speak, and with nothing of the process left changed."""
+
+from __future__ import annotations
+
+import functools
+import os
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import ParamSpec, TypeVar
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+#: What `mlflow run` tells the process that it starts; the first call takes it, so that the next opens its own run.
+TAKEN = {"MLFLOW_RUN_ID"}
+
+
+@dataclass(frozen=True)
+class Terminal:
+    """Says lines on stdout if it is to.
+
+    Attributes:
+        verbose: whether it is.
+    """
+
+    verbose: bool = False
+
+    def say(self, text: str) -> None:
+        if self.verbose:
+            print(text, flush=True)
+
+    @property
+    def bars(self) -> bool | None:
+        """For `progress=` of what takes long: None, bars on a terminal only; False, never."""
+        return None if self.verbose else False
+
+
+#: Says nothing.
+SILENT = Terminal()
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Give back the random states of Python, numpy and torch and the environment variables, whatever the block did.
+
+    Threads, signal handlers, matplotlib's settings and MLflow's active run are never touched, or given back where
+    they are.
+    """
+    import numpy as np
+    import torch
+
+    environment, python, legacy = dict(os.environ), random.getstate(), np.random.get_state()
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count() if torch.cuda.is_initialized() else 0)):
+        try:
+            yield
+        finally:
+            random.setstate(python)
+            np.random.set_state(legacy)
+            for name in [*os.environ]:
+                if name not in environment:
+                    del os.environ[name]
+            for name, value in environment.items():
+                if name not in TAKEN and os.environ.get(name) != value:
+                    os.environ[name] = value
+
+
+def as_found(function: Callable[P, R]) -> Callable[P, R]:
+    """`function`, within `undisturbed`."""
+
+    @functools.wraps(function)
+    def calm(*args: P.args, **kwargs: P.kwargs) -> R:
+        with undisturbed():
+            return function(*args, **kwargs)
+
+    return calm

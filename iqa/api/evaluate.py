@@ -1,0 +1,186 @@
+"""`iqa.evaluate`: a trained experiment judged on its test pictures, or on another data set."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from iqa.api.calls import SILENT, Terminal, as_found
+from iqa.api.report import write_report
+from iqa.api.results import EvaluationResult, TrainingResult
+from iqa.config import ExperimentConfig
+from iqa.config.reading import with_settings
+from iqa.data.prepared import prepare
+from iqa.errors import UserError
+from iqa.evaluation.evaluated import Evaluated
+from iqa.evaluation.report import RESULTS, TABLE
+from iqa.files import read_json
+from iqa.scoring import load_scorer
+from iqa.tracking import Tracker, fetch_experiment, open_run, read_run_note
+from iqa.training.checkpoints import BEST, ExperimentFolder
+
+
+@as_found
+def evaluate(
+    experiment: str | Path | TrainingResult,
+    *,
+    settings: Mapping[str, Any] | None = None,
+    checkpoint: str = BEST,
+    skip_tsne: bool = False,
+    verbose: bool = False,
+) -> EvaluationResult:
+    """Judge a trained experiment on its test pictures; another data set is judged whole, and kept apart.
+
+    Writes test_results.json, test_predictions.csv and the figures, and logs them to MLflow.
+
+    Args:
+        experiment: its folder, what `iqa.train` returned, or `runs:/<run id>`.
+        settings: of its config, by their dotted names, such as {"data.dataset": "koniq10k", "data.root": FOLDER}.
+        checkpoint: file in that folder.
+        skip_tsne: leave out t-SNE, the slowest figure.
+        verbose: print what the command prints.
+
+    Raises:
+        UserError: no such experiment, or it would be tested on pictures that it learned from.
+    """
+    place = experiment.folder if isinstance(experiment, TrainingResult) else experiment
+    if str(place).startswith("runs:/"):
+        place = fetch_experiment(str(place), Path("experiments") / str(place).removeprefix("runs:/"))
+    folder = ExperimentFolder(place)
+    config = with_settings(folder.read_config(), settings)
+    return judge_experiment(folder, config, checkpoint, skip_tsne=skip_tsne, terminal=Terminal(verbose))
+
+
+def judge_experiment(
+    folder: ExperimentFolder,
+    config: ExperimentConfig,
+    checkpoint: str,
+    *,
+    skip_tsne: bool,
+    terminal: Terminal = SILENT,
+) -> EvaluationResult:
+    """Judge one checkpoint; the figures go to a run of their own and to the training's run."""
+    evaluated = judge(folder, config, checkpoint, progress=terminal.bars)
+    place, label = place_of(evaluated, config)
+    history = read_json(folder.history_file) if folder.history_file.is_file() else {"epochs": [], "best_epoch": None}
+    trained_in = read_run_note(folder.path).get("run_id")
+    with open_run(
+        config,
+        role="evaluate",
+        name=f"{config.experiment_name}-{label}",
+        parent=trained_in,
+        directory=folder.path,
+        tags={"checkpoint": checkpoint},
+    ) as tracker:
+        report = write_report(
+            evaluated,
+            history["epochs"],
+            folder.path / place,
+            best_epoch=history["best_epoch"],
+            skip_tsne=skip_tsne,
+            seed=config.training.seed,
+            progress=terminal.bars,
+        )
+        tracker.log_config(config)
+        figures = headline(report.results, f"{label}_")
+        log_report(tracker, folder.path, place, figures, pictures=True)
+        log_report(tracker.on_run(trained_in), folder.path, place, figures, pictures=evaluated.trained_on is None)
+    return EvaluationResult(config.experiment_name, folder.path / place, report, history["epochs"])
+
+
+def place_of(evaluated: Evaluated, config: ExperimentConfig) -> tuple[str, str]:
+    """Where in an experiment's folder a report lies, and what its run and metrics are called after.
+
+    What is said of another data set than the one trained on is kept apart.
+    """
+    if evaluated.trained_on is None:
+        return "visualizations", "test"
+    return f"visualizations/{config.data.dataset}", config.data.dataset
+
+
+def log_report(run: Tracker, folder: Path, place: str, figures: dict[str, float | None], *, pictures: bool) -> None:
+    """Bring the report in `folder`/`place`, whose headline is `figures`, to a run."""
+    run.log_metrics(figures)
+    if pictures:
+        run.log_pictures(folder / place, place)
+    for name in (RESULTS, TABLE):
+        run.log_files(folder / place / name, place)
+
+
+def judge(
+    folder: ExperimentFolder, config: ExperimentConfig, checkpoint: str, *, progress: bool | None = None
+) -> Evaluated:
+    """Predict the test split once; all of a data set that training did not know.
+
+    Raises:
+        UserError: some of what would be the test split is what the model learned from.
+    """
+    scorer = load_scorer(folder.path / checkpoint, config.training.device)
+    learned = scorer.config.data
+    foreign = (config.data.dataset, config.data.csv, config.data.hub_name) != (
+        learned.dataset,
+        learned.csv,
+        learned.hub_name,
+    )
+    if foreign and config.data.scored:
+        # Cut as the model's own pictures were, whatever is usual for this set.
+        views = scorer.views
+        changes = {"picture_size": views.side, "resize": views.resize, "crops": views.crops}
+        config = config.model_copy(update={"data": config.data.model_copy(update=changes)})
+    store = prepare(config.data, progress=progress)
+    split = "all" if foreign else "test"
+    rows = store.indices(split)
+    table = store.manifest.iloc[rows.numpy()].reset_index(drop=True)
+    if not foreign:
+        refuse_known(folder, table)
+    predictions = scorer.predict(store, split, progress=progress)
+    calibrated = scorer.calibration(pd.Series(predictions.score)) if scorer.calibration else None
+    return Evaluated(
+        predicted=predictions.score,
+        true=store.scores[rows].numpy(),
+        responsibilities=predictions.responsibilities,
+        log_likelihood=predictions.log_likelihood,
+        features=predictions.embedding,
+        table=table,
+        thumbnail=lambda number: store.thumbnail(int(rows[number])),
+        score_name=store.score_name,
+        scale=store.scale,
+        calibrated=None if calibrated is None else calibrated.to_numpy(),
+        trained_on=learned.dataset if foreign else None,
+    )
+
+
+def refuse_known(folder: ExperimentFolder, test: pd.DataFrame) -> None:
+    """See to it that no content of the test was trained on or selected by.
+
+    Raises:
+        UserError: one was, as where another data.split_seed draws the splits anew.
+    """
+    manifest = folder.read_manifest()
+    if manifest is None:
+        return
+    known = set(manifest.loc[manifest["split"] != "test", "content"])
+    contents = test["content"].astype(str).unique()
+    if shared := [name for name in contents if name in known]:
+        raise UserError(
+            f"{folder.path} would be tested on pictures that it was trained on or selected by",
+            got=f"{len(shared)} of {len(contents)} contents, such as {shared[0]}",
+            expected="the test split of its training",
+            fix="leave out settings that draw the splits anew, such as data.split_seed, data.split_shares or data.seed",
+        )
+
+
+def headline(results: dict[str, Any], prefix: str = "test_") -> dict[str, float | None]:
+    """The figures that a table of runs compares, with their intervals, and each subset's SRCC."""
+    figures = {}
+    for name, metric in results["metrics"].items():
+        figures[f"{prefix}{name}"] = metric["value"]
+        figures[f"{prefix}{name}_low"], figures[f"{prefix}{name}_high"] = metric["low"], metric["high"]
+    for subset, part in results["by_subset"].items():
+        # MLflow takes these characters, and no others, in the name of a metric.
+        figures[f"{prefix}srcc_" + re.sub(r"[^\w .:/-]", "_", subset)] = part["srcc"]
+    return figures

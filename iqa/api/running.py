@@ -1,0 +1,100 @@
+"""A training run to its end, its epochs told to terminal and MLflow; and an experiment finished from anywhere."""
+
+from __future__ import annotations
+
+from iqa.api.calls import SILENT, Terminal
+from iqa.api.evaluate import judge_experiment
+from iqa.api.results import TrainingResult
+from iqa.config import ExperimentConfig
+from iqa.evaluation.report import RESULTS
+from iqa.files import read_json
+from iqa.records import EpochRecord
+from iqa.tracking import open_run, read_run_note
+from iqa.training.checkpoints import BEST, ExperimentFolder, check_same_experiment
+from iqa.training.losses import Loss, training_loss
+from iqa.training.session import Session, settled
+
+
+def run_training(session: Session, *, parent: str | None = None, terminal: Terminal = SILENT) -> TrainingResult:
+    """Run a training to its end.
+
+    Args:
+        parent: id of the MLflow run that this one is a child of.
+    """
+    config, folder = session.config, session.folder
+    facts = session.facts()
+    earlier = read_run_note(folder.path).get("run_id") if session.resumed else None
+    terminal.say(", ".join(f"{name} {value}" for name, value in facts.items()))
+    with open_run(
+        config,
+        role="train",
+        name=config.experiment_name,
+        parent=parent,
+        run_id=earlier,
+        directory=session.claim_folder(),
+        tags=facts,
+    ) as tracker:
+        tracker.log_config(config)
+        tracker.log_dataset(
+            session.store.manifest,
+            name=config.data.dataset,
+            context="training",
+            digest=session.store.digest,
+            source=config.data.root or config.data.dataset,
+        )
+        if tracker.run_id != earlier:
+            for record in session.trainer.history:
+                tracker.log_epoch(record)
+        with session.interruptible():
+            for record in session.run():
+                tracker.log_epoch(record)
+                terminal.say(line(record, config.training.epochs))
+        tracker.log_metrics(session.summary())
+        tracker.log_files(folder.path, None)
+        tracker.log_served_model(folder.path)
+    return TrainingResult(config, folder.path, session.trainer.history, session.trainer.best, session.store.score_name)
+
+
+def finish(
+    config: ExperimentConfig,
+    experiment: ExperimentFolder,
+    *,
+    parent: str | None,
+    skip_tsne: bool,
+    loss: Loss = training_loss,
+    terminal: Terminal = SILENT,
+) -> None:
+    """Train `config` in the folder `experiment` and test it, as far as that is not done yet.
+
+    Args:
+        parent: id of the MLflow run that the training is a child of.
+        skip_tsne: draw no t-SNE, which takes a test longest.
+
+    Raises:
+        UserError: the folder holds another experiment of this name.
+    """
+    results = experiment.visualizations / RESULTS
+    if results.is_file() and experiment.best.is_file() and experiment.best.stat().st_mtime <= results.stat().st_mtime:
+        before = read_json(experiment.config_file)
+        check_same_experiment(settled(config, before), before, experiment.config_file)
+        terminal.say("trained and tested before")
+        return
+    session = Session(config, experiment, resume=True, loss=loss, progress=terminal.bars)
+    run_training(session, parent=parent, terminal=terminal)
+    judge_experiment(experiment, config, BEST, skip_tsne=skip_tsne, terminal=terminal)
+
+
+def line(record: EpochRecord, epochs: int) -> str:
+    """One epoch in one line."""
+
+    def show(value: float | None) -> str:
+        return "  -   " if value is None else f"{value:.4f}"
+
+    mixture = "" if record.effective_clusters is None else f"  clusters {record.effective_clusters:.1f}"
+    return (
+        f"epoch {record.epoch:>{len(str(epochs))}}/{epochs}"
+        f"  loss {show(record.train_loss)} val {show(record.val_loss)}"
+        f"  val SRCC {show(record.val_srcc)} PLCC {show(record.val_plcc)}"
+        f"  lr {record.learning_rate:.2g}{mixture}"
+        f"  {record.images_per_second:.0f} images/s  {record.seconds:.1f} s"
+    )

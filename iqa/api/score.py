@@ -1,0 +1,230 @@
+"""`iqa.score`: any pictures scored by a trained model, their table, figures and summary written and logged."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from tqdm import tqdm
+
+from iqa.api.calls import Terminal, as_found
+from iqa.api.results import ScoringResult
+from iqa.config import ExperimentConfig
+from iqa.config.reading import with_settings
+from iqa.data.store.pictures import read_rgb
+from iqa.errors import Interrupted, UserError
+from iqa.evaluation.evaluated import PSEUDO
+from iqa.plots.scores import PSEUDO_CAVEAT, THUMBNAIL, Shown, choose_ends, contact_sheet, score_histogram
+from iqa.plots.style import save
+from iqa.scoring import Ensemble, Scorer, load_model
+from iqa.scoring.inputs import Inputs, find_inputs
+from iqa.scoring.journal import Journal, stamp
+from iqa.scoring.results import (
+    CONTACT_SHEET,
+    HISTOGRAM,
+    SUMMARY,
+    Format,
+    finished,
+    summarise,
+    write_summary,
+    write_tables,
+)
+from iqa.tracking import Tracker, open_run, read_run_note
+from iqa.tracking.models import SCHEMES, fetched_checkpoint
+
+
+def load(model: str | Path, device: str = "auto") -> Scorer | Ensemble:
+    """A trained model, ready to score pictures: see `Scorer.score` and `score_stream`.
+
+    Args:
+        model: an experiment folder (its best model), the folder of an ensemble, a checkpoint file, or a model in
+            MLflow: `runs:/<run id>`, `models:/<name>/<version>`, `models:/<name>@<alias>`. What is downloaded is not
+            kept.
+        device: "auto", "cpu", "cuda", "cuda:1", "mps".
+
+    Raises:
+        UserError: there is no such model, or it is damaged or of another kind.
+        IqaError: MLflow's server does not answer.
+    """
+    if not str(model).startswith(SCHEMES):
+        return load_model(model, device)
+    with fetched_checkpoint(str(model)) as checkpoint:
+        return load_model(checkpoint, device)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One call: what is scored by what, and where the results go."""
+
+    options: Mapping[str, Any]
+    config: ExperimentConfig
+    scorer: Scorer | Ensemble
+    inputs: Inputs
+    output: Path
+    format: Format
+    batch_size: int
+    terminal: Terminal
+
+
+@as_found
+def score(
+    model: str | Path,
+    pictures: str | Path,
+    *,
+    output: str | Path = "",
+    format: Format = "csv",
+    column: str = "",
+    root: str | Path = "",
+    batch_size: int = 32,
+    device: str = "auto",
+    settings: Mapping[str, Any] | None = None,
+    verbose: bool = False,
+) -> ScoringResult:
+    """Score a folder, a glob, a picture or the pictures of a table.
+
+    Writes a table with a row for each picture, a histogram, a contact sheet and a summary, and logs them to MLflow.
+    Stopped at any moment, the same call goes on; called again later, it scores what is new.
+
+    Args:
+        model: as `iqa.load` takes it.
+        pictures: folder, glob, picture, or table with a column of picture names.
+        output: folder of results; scores/<model>-<pictures> if none is given.
+        format: of the table: csv or parquet.
+        column: of names in a table, by name or number; found if none is given.
+        root: folder that a table's names are relative to; its own if none is given.
+        batch_size: squares that the model sees at once.
+        device: "auto", "cpu", "cuda", "cuda:1", "mps".
+        settings: of tracking, by dotted names: {"tracking.enabled": False}.
+        verbose: print what the command prints.
+
+    Raises:
+        UserError: no such model or pictures, or the folder of results belongs to others.
+    """
+    options: dict[str, Any] = {"model": model, "input": pictures, "output": output, "format": format}
+    for key in settings or {}:
+        if not key.startswith("tracking."):
+            raise UserError("scoring has no such setting", got=f"--{key}", expected="those of --help, or --tracking.*")
+    if batch_size < 1:
+        raise UserError("--batch_size is no count", got=batch_size, expected="1 or more")
+    inputs = find_inputs(str(pictures), column=column, root=str(root))
+    scorer = load(model, device)
+    config = with_settings(scorer.config, settings)
+    folder = Path(output or Path("scores") / f"{config.experiment_name}-{inputs.label}")
+    options |= {"column": column, "root": root, "batch_size": batch_size, "device": device}
+    job = Job(options, config, scorer, inputs, folder, format, batch_size, Terminal(verbose))
+    with Journal(folder, model=scorer.digest, inputs=inputs) as journal:
+        pending = journal.pending(inputs)
+        summary = None if pending else finished(folder, inputs, format)
+        if summary is None:
+            summary = _score_and_log(job, journal, pending)
+        else:
+            job.terminal.say(f"nothing is new: {counted(summary['pictures'])} dealt with before")
+        return ScoringResult(folder, summary, journal.table(inputs))
+
+
+def counted(number: int) -> str:
+    return "1 picture" if number == 1 else f"{number} pictures"
+
+
+def _score_and_log(job: Job, journal: Journal, pending: list[str]) -> dict[str, Any]:
+    """Score what is pending, write the results and log them; one run for each folder of results."""
+    names = dict.fromkeys(job.inputs.names)
+    with open_run(
+        job.config,
+        role="score",
+        name=f"{job.config.experiment_name}-score-{job.inputs.label}",
+        run_id=read_run_note(job.output).get("run_id"),
+        directory=job.output,
+        tags={"checkpoint": job.scorer.digest, "score_name": job.scorer.score_name, "device": str(job.scorer.device)},
+    ) as tracker:
+        tracker.log_params(job.options)
+        start = time.monotonic()
+        try:
+            _score(job, journal, pending)
+        except KeyboardInterrupt:
+            done = len(names) - len(journal.pending(job.inputs)) - len(job.inputs.faults)
+            raise Interrupted(
+                f"stopped; {done} of {len(names)} pictures are scored, and {job.output} holds what is needed to go on\n"
+                "  continue: the same command"
+            ) from None
+        seconds = time.monotonic() - start
+        speed = {"seconds": seconds, "images_per_second": len(pending) / seconds} if pending else {}
+        return _write_results(job, journal.table(job.inputs), speed, tracker)
+
+
+def _score(job: Job, journal: Journal, pending: list[str]) -> None:
+    """Score pictures, each row on disk before the next ones are made; holds a few pictures at a time."""
+    asked: deque[tuple[str, str]] = deque()
+
+    def paths() -> Iterator[Path]:
+        for name in pending:
+            path = job.inputs.path(name)
+            asked.append((name, stamp(path)))
+            yield path
+
+    done = len(dict.fromkeys(job.inputs.names)) - len(pending)
+    hidden = None if job.terminal.verbose else True
+    with tqdm(total=done + len(pending), initial=done, desc="scoring", unit=" images", disable=hidden) as bar:
+        for table in job.scorer.score_stream(paths(), on_error="row", batch_size=job.batch_size):
+            journal.append([asked.popleft() for _ in range(len(table))], table)
+            bar.update(len(table))
+
+
+def _write_results(job: Job, table: pd.DataFrame, speed: dict[str, Any], tracker: Tracker) -> dict[str, Any]:
+    """Table, figures and, last, the summary that says they are complete."""
+    files = [write_tables(job.output, table, job.format)]
+    summary = summarise(job.scorer, job.inputs, table) | speed
+    if summary["scored"]:
+        for name, figure in zip((HISTOGRAM, CONTACT_SHEET), _draw(job, table), strict=True):
+            save(figure, job.output / name)
+            tracker.log_picture(job.output / name)
+    write_summary(job.output, summary)
+    tracker.log_metrics({key: summary[key] for key in ("pictures", "scored", "unreadable", *speed)})
+    tracker.log_metrics({f"score_{key}": value for key, value in (summary["score"] or {}).items()})
+    tracker.log_dataset(
+        table[["image"]],
+        name=job.inputs.label,
+        context="scoring",
+        digest=job.inputs.digest,
+        source=str(job.inputs.root),
+    )
+    for file in (*files, job.output / SUMMARY):
+        tracker.log_files(file)
+    return summary
+
+
+def _draw(job: Job, table: pd.DataFrame) -> Iterator[Figure]:
+    """The histogram and the contact sheet."""
+    # A picture that a table repeats is drawn once.
+    rows = [
+        row for row in {name: row for row, name in enumerate(job.inputs.names)}.values() if table["error"][row] is None
+    ]
+    scores = table["score"].to_numpy()[rows]
+    label: dict[str, Any] = {
+        "score_name": job.scorer.score_name,
+        "title": f"{counted(len(rows))} scored by {job.config.experiment_name}",
+        "caveat": PSEUDO_CAVEAT if job.scorer.score_name == PSEUDO else None,
+    }
+    yield score_histogram(scores, **label)
+    best, worst = (
+        [_shown(job, job.inputs.names[rows[place]], float(scores[place])) for place in end]
+        for end in choose_ends(scores)
+    )
+    yield contact_sheet(best, worst, **label)
+
+
+def _shown(job: Job, name: str, score: float) -> Shown:
+    """A picture read again, small; it may be gone by now."""
+    try:
+        picture = read_rgb(job.inputs.path(name))
+    except ValueError:
+        return Shown(None, name, score)
+    picture.thumbnail((THUMBNAIL, THUMBNAIL))
+    return Shown(np.asarray(picture), name, score)

@@ -1,0 +1,56 @@
+"""`iqa.train`: one experiment trained, in a folder of its own and one MLflow run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from iqa.api.calls import Terminal, as_found
+from iqa.api.repeats import repeat
+from iqa.api.results import RepeatsResult, TrainingResult
+from iqa.api.running import run_training
+from iqa.config import ExperimentConfig
+from iqa.config.reading import read_config
+from iqa.errors import UserError
+from iqa.training.checkpoints import ExperimentFolder
+from iqa.training.losses import Loss, training_loss
+from iqa.training.session import Session
+
+
+@as_found
+def train(
+    config: str | Path | Mapping[str, Any] | ExperimentConfig,
+    *,
+    settings: Mapping[str, Any] | None = None,
+    output: str | Path = "experiments",
+    resume: bool = False,
+    repeats: int = 1,
+    loss: Loss = training_loss,
+    verbose: bool = False,
+) -> TrainingResult | RepeatsResult:
+    """Train an experiment; with `repeats`, train and test it on several splits.
+
+    Writes `output`/<experiment_name>/ and one MLflow run. An earlier experiment of the name is kept aside.
+
+    Args:
+        config: a JSON file, the name of a standard experiment, nested values, or a config object.
+        settings: of the config, by their dotted names: {"training.epochs": 20}.
+        resume: continue where a training of this name stopped.
+        repeats: splits; with more than one, each is tested too.
+        loss: what a step lessens: prediction, true scores [B] on 0-1 and the config's weights -> a scalar.
+        verbose: print what the command prints.
+
+    Raises:
+        UserError: settings, data or weights that cannot be used; the folder is as it was.
+        IqaError: the training failed; what was saved stays.
+    """
+    read = read_config(config, settings)
+    if repeats < 1:
+        raise UserError("repeats counts splits", got=repeats, expected="1 or more")
+    terminal = Terminal(verbose)
+    if repeats > 1:
+        return repeat(read, Path(output), repeats, resume=resume, loss=loss, terminal=terminal)
+    folder = ExperimentFolder(Path(output) / read.experiment_name)
+    session = Session(read, folder, resume=resume, loss=loss, progress=terminal.bars)
+    return run_training(session, terminal=terminal)

@@ -1,0 +1,139 @@
+"""Pictures that people scored: from any table, a published set or the hub to a manifest and a way to read them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from iqa.config.data import DataConfig, Preset
+from iqa.data.manifest import SPLITS, ScoreScale, typed, validate
+from iqa.data.scored.columns import raw_from_table
+from iqa.data.scored.hub import open_huggingface
+from iqa.data.scored.joins import JoinReport, join
+from iqa.data.scored.rawset import RawSet
+from iqa.data.splits import complete_split, contents
+from iqa.data.store.pictures import read_rgb
+from iqa.errors import UserError
+
+
+@dataclass(frozen=True)
+class ScoredSet:
+    """A set of pictures with scores, ready to be cut and trained on.
+
+    Attributes:
+        manifest: `iqa.data.manifest.COLUMNS`; `image` is relative to the image root with / between folders,
+            as on disk; `score` in [0, 1], higher is better; `content` the group, or the picture itself.
+        scale: leads `score` back to the scale that people scored on.
+        report: rows of the table that could not be used; decoding may add to it.
+        fingerprint: text that changes with the tables' bytes and any picture's name, size or time.
+        read: decodes a picture by its name in the manifest, as RGB in its own size; for several threads at once.
+            ValueError where it cannot be decoded.
+    """
+
+    manifest: pd.DataFrame
+    scale: ScoreScale
+    report: JoinReport
+    fingerprint: str
+    read: Callable[[str], Image.Image]
+
+
+def load_scored(data: DataConfig) -> ScoredSet:
+    """The scored set that the settings name. Opens no picture.
+
+    Raises:
+        UserError: a table, folder or column is not there; rows cannot be used and `data.on_error` is "fail";
+            the scores do not differ; the set cannot be split.
+    """
+    raw, mark, read = _open(data)
+    table, report = join(raw, data.on_error, on_disk=read is None)
+    if table["score"].nunique() < 2:
+        raise UserError(
+            "all usable pictures have one and the same score",
+            got=table["score"].iloc[0],
+            expected="scores that differ: there is nothing to learn from one",
+            fix="set data.columns.score to the column that holds the scores",
+        )
+    table["group"] = _one_spelling(table["group"])
+    table["split"] = complete_split(table, data.split_shares, data.split_seed)
+    files = table["image"].map(raw.image_root.joinpath) if read is None else ()
+    fingerprint = _fingerprint(mark, raw.files, table, files)
+    kept = table[_within_bounds(table, data)]
+    manifest = _manifest(kept, raw.scale)
+    return ScoredSet(manifest, raw.scale, report, fingerprint, _Reader(raw.image_root, manifest["image"], read))
+
+
+def _open(data: DataConfig) -> tuple[RawSet, str, Callable[[str], Image.Image] | None]:
+    """The set as its table tells it, text that stands for where it comes from, and how its pictures are read."""
+    if data.dataset == "csv":
+        return raw_from_table(data), "csv", None
+    if data.dataset == "huggingface":
+        found = open_huggingface(data)
+        return found.raw, found.fingerprint, found.read
+    if data.dataset in get_args(Preset):
+        from iqa.data.scored.presets import read_preset
+
+        return read_preset(data), data.dataset, None
+    raise UserError(f"data.dataset '{data.dataset}' has no scores of people")
+
+
+class _Reader:
+    """Decodes pictures of a manifest, and no others."""
+
+    def __init__(self, root: Path, names: Iterable[str], read: Callable[[str], Image.Image] | None) -> None:
+        self._root, self._names, self._read = root, frozenset(names), read
+
+    def __call__(self, name: str) -> Image.Image:
+        if name not in self._names:
+            raise ValueError("not in the manifest")
+        return self._read(name) if self._read else read_rgb(self._root / name)
+
+
+def _one_spelling(groups: pd.Series) -> pd.Series:
+    """Groups that differ only in case, as one: "I01.BMP" and "i01.bmp" are one reference."""
+    # Not the first one: what is drawn by group is not to depend on the order of the rows.
+    return groups.groupby(groups.str.casefold()).transform("min")
+
+
+def _within_bounds(table: pd.DataFrame, data: DataConfig) -> np.ndarray:
+    """Which rows to keep: in each split a seeded choice of as many pictures as are wanted.
+
+    A choice does not depend on the order of the rows, and a larger one holds the smaller.
+    """
+    keep = np.zeros(len(table), dtype=bool)
+    for number, split in enumerate(SPLITS):
+        rows = np.flatnonzero(table["split"] == split)
+        rows = rows[np.argsort(table["image"].to_numpy(dtype=str)[rows])]
+        order = np.random.default_rng([data.split_seed, 21, number]).permutation(len(rows))
+        keep[rows[order[: data.samples(split)]]] = True
+    return keep
+
+
+def _manifest(table: pd.DataFrame, scale: ScoreScale) -> pd.DataFrame:
+    manifest = table.assign(
+        content=contents(table),
+        # A score may lie beyond the scale by a rounding error.
+        score=scale.to_unit(table["score"]).clip(0, 1),
+        seed=0,
+    )
+    manifest = typed(manifest.reset_index(drop=True))
+    validate(manifest)
+    return manifest
+
+
+def _fingerprint(mark: str, tables: Iterable[Path], table: pd.DataFrame, files: Iterable[Path]) -> str:
+    digest = hashlib.sha256()
+    for path in tables:
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    # Not how they are split: every split reads the same squares.
+    digest.update("\n".join(table["image"]).encode())
+    for path in files:
+        status = path.stat()
+        digest.update(f"{status.st_size} {status.st_mtime_ns}\n".encode())
+    return f"{mark}:{digest.hexdigest()}"

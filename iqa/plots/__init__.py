@@ -1,0 +1,1 @@
+"""Figures of what evaluation and tuning computed. No other package imports matplotlib."""

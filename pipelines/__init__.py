@@ -1,1 +1,0 @@
-"""The entry points of `mlflow run`, each a short script: parse, call iqa, report."""

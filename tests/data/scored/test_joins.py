@@ -1,0 +1,209 @@
+"""Which file a row means, and one report of all rows that mean none."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import unicodedata
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from iqa.data.manifest import ScoreScale
+from iqa.data.scored.joins import (
+    CONFLICTING,
+    FIRST,
+    NO_SCORE,
+    OUT_OF_RANGE,
+    UNREADABLE,
+    JoinReport,
+    join,
+)
+from iqa.data.scored.locate import AMBIGUOUS, MISSING, NO_NAME, OUTSIDE, NotFound, PictureIndex
+from iqa.data.scored.rawset import RAW_COLUMNS, RawSet
+from iqa.errors import UserError
+
+
+def touch(root: Path, *names: str) -> Path:
+    for name in names:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"")
+    return root
+
+
+def raw(root: Path, names: list[str], scores: list[float] | None = None, **columns: object) -> RawSet:
+    defaults: dict = dict.fromkeys(RAW_COLUMNS, "") | {"level": 0}
+    scores = list(np.linspace(1, 5, len(names))) if scores is None else scores
+    table = pd.DataFrame({**defaults, "image": names, "score": scores, **columns}, columns=list(RAW_COLUMNS))
+    return RawSet(table, root, ScoreScale(1, 5), ())
+
+
+def reason(index: PictureIndex, name: str) -> str:
+    with pytest.raises(NotFound) as caught:
+        index.find(name)
+    return caught.value.reason
+
+
+@pytest.mark.parametrize(
+    ("on_disk", "written"),
+    [
+        ("a.jpg", "a.jpg"),
+        ("ss02 (1014).JPG", "ss02 (1014).jpg"),
+        ("Set A/Photo [1].PNG", "set a/photo [1].png"),
+        ("my photo#2.png", "my%20photo%232.png"),
+        ("my%20photo.png", "my photo.png"),
+        ("100%.png", "100%.png"),
+        ("part/a.bmp", "part\\a.bmp"),
+        ("part/a.bmp", "./part//x/../a.bmp"),
+        ("I01.png", "i01"),
+        ("1600.AWGN.1.png", "1600.AWGN.1"),
+        (unicodedata.normalize("NFD", "é.png"), unicodedata.normalize("NFC", "É.png")),
+        (unicodedata.normalize("NFC", "é.png"), unicodedata.normalize("NFD", "é.png")),
+    ],
+)
+def test_names_written_differently_are_found(tmp_path: Path, on_disk: str, written: str) -> None:
+    touch(tmp_path, on_disk, "other.jpg")
+    assert PictureIndex(tmp_path).find(written) == on_disk
+
+
+def test_an_absolute_name_below_the_root_is_found(tmp_path: Path) -> None:
+    touch(tmp_path / "real", "a.jpg")
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    for root in ("real", "link"):
+        assert PictureIndex(tmp_path / root).find(str(tmp_path / root / "a.jpg")) == "a.jpg"
+
+
+def test_several_files_that_fit_are_not_guessed_at(tmp_path: Path) -> None:
+    index = PictureIndex(touch(tmp_path, "a.jpg", "A.jpg", "b.jpg", "b.png", "c.JPG", "c.txt"))
+    assert reason(index, "a.JPG") == AMBIGUOUS
+    assert reason(index, "b") == AMBIGUOUS
+    assert index.find("A.jpg") == "A.jpg"
+    assert index.find("c") == "c.JPG"
+
+
+@pytest.mark.parametrize("name", ["a.png", "x/a.jpg", "c", "a.jpg\0", "sub", "a.jpg" * 1000])
+def test_other_files_are_not_taken_for_it(tmp_path: Path, name: str) -> None:
+    assert reason(PictureIndex(touch(tmp_path, "a.jpg", "c.txt", "sub/d.jpg")), name) == MISSING
+
+
+@pytest.mark.parametrize("name", ["../secret.jpg", "a/../../secret.jpg", "..\\secret.jpg", "/etc/passwd", "C:\\x.jpg"])
+def test_paths_that_leave_the_root_are_refused(tmp_path: Path, name: str) -> None:
+    touch(tmp_path, "secret.jpg", "root/a.jpg")
+    assert reason(PictureIndex(tmp_path / "root"), name) == OUTSIDE
+
+
+def test_a_folder_whose_name_begins_like_the_root_is_outside(tmp_path: Path) -> None:
+    touch(tmp_path, "root/a.jpg", "root2/b.jpg")
+    assert reason(PictureIndex(tmp_path / "root"), str(tmp_path / "root2" / "b.jpg")) == OUTSIDE
+
+
+def test_percent_signs_do_not_lead_out(tmp_path: Path) -> None:
+    touch(tmp_path, "secret.jpg", "root/a.jpg")
+    assert reason(PictureIndex(tmp_path / "root"), "%2e%2e/secret.jpg") == MISSING
+
+
+def test_links_are_followed_inside_the_root_alone(tmp_path: Path) -> None:
+    root = touch(tmp_path / "root", "real/a.jpg")
+    touch(tmp_path, "outside/b.jpg")
+    (root / "alias.jpg").symlink_to("real/a.jpg")
+    (root / "folder").symlink_to("real")
+    (root / "loop").symlink_to(".")
+    (root / "out.jpg").symlink_to(tmp_path / "outside" / "b.jpg")
+    (root / "away").symlink_to(tmp_path / "outside")
+    (root / "dangling.jpg").symlink_to("nowhere.jpg")
+    index = PictureIndex(root)
+    for name in ("real/a.jpg", "alias.jpg", "ALIAS.JPG", "folder/a.jpg", "loop/folder/a.jpg"):
+        assert index.find(name) == "real/a.jpg"
+    assert reason(index, "out.jpg") == OUTSIDE
+    assert reason(index, "away/b.jpg") == OUTSIDE
+    assert reason(index, "dangling.jpg") == MISSING
+
+
+def test_the_folder_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    touch(tmp_path, *(f"{number % 3}/{number}.jpg" for number in range(30)))
+    scanned = []
+    scan = os.scandir
+    monkeypatch.setattr(os, "scandir", lambda path: scanned.append(path) or scan(path))
+    join(raw(tmp_path, [f"{number % 3}/{number}.JPG" for number in range(30)]), "fail")
+    assert len(scanned) == 4
+
+
+def test_rows_that_are_alike_become_one(tmp_path: Path) -> None:
+    touch(tmp_path, "a.jpg", "b.jpg")
+    table, report = join(raw(tmp_path, ["a.jpg", "b.jpg", "A.JPG", "a.jpg"], [2, 3, 2, 2]), "fail")
+    assert table["image"].tolist() == ["a.jpg", "b.jpg"]
+    assert (report.rows, report.used, report.duplicates, report.faults) == (4, 2, 2, 0)
+
+
+@pytest.mark.parametrize("columns", [{"scores": [2, 4, 3]}, {"scores": [2, 2, 3], "split": ["train", "test", "train"]}])
+def test_rows_of_one_picture_that_differ_are_all_refused(tmp_path: Path, columns: dict) -> None:
+    touch(tmp_path, "a.jpg", "b.jpg")
+    table, report = join(raw(tmp_path, ["a.jpg", "A.jpg", "b.jpg"], **columns), "skip")
+    assert table["image"].tolist() == ["b.jpg"]
+    assert report.counts == {CONFLICTING: 2}
+
+
+def test_scores_must_be_on_the_scale(tmp_path: Path) -> None:
+    touch(tmp_path, *"abcdef")
+    scores = [1 - 1e-10, 5 + 1e-10, 5.001, 0.999, np.nan, 3]
+    table, report = join(raw(tmp_path, list("abcdef"), scores), "skip")
+    assert table["image"].tolist() == ["a", "b", "f"]
+    assert report.counts == {OUT_OF_RANGE: 2, NO_SCORE: 1}
+
+
+def every_fault(root: Path) -> RawSet:
+    touch(root, "good.jpg", "nan.jpg", "far.jpg", "twice.jpg", "both.jpg", "Both.jpg")
+    names = ["good.jpg", "good.jpg", "nan.jpg", "far.jpg", "twice.jpg", "twice.jpg", "BOTH.jpg", "../x.jpg", "", "gone"]
+    return raw(root, names, [3, 3, np.nan, 9, 1, 2, 3, 3, 3, 3])
+
+
+def test_one_error_holds_the_whole_report(tmp_path: Path) -> None:
+    with pytest.raises(UserError) as caught:
+        join(every_fault(tmp_path), "fail")
+    text = str(caught.value)
+    for part in (NO_SCORE, OUT_OF_RANGE, CONFLICTING, AMBIGUOUS, OUTSIDE, NO_NAME, MISSING, "data.on_error"):
+        assert part in text
+    for name in ("nan.jpg", "far.jpg (9)", "twice.jpg (1), twice.jpg (2)", "BOTH.jpg", "../x.jpg", "row 9", "gone"):
+        assert name in text
+
+
+def test_skipping_leaves_one_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    table, report = join(every_fault(tmp_path), "skip")
+    assert table["image"].tolist() == ["good.jpg"]
+    assert (report.rows, report.used, report.duplicates, report.faults) == (10, 1, 1, 8)
+    assert [record.levelno for record in caplog.records] == [logging.WARNING]
+    assert str(report) in caplog.text
+    assert json.loads(json.dumps(report.to_dict()))["faults"][MISSING] == {"count": 1, "first": ["gone"]}
+
+
+def test_nothing_left_is_an_error_either_way(tmp_path: Path) -> None:
+    for on_error in ("fail", "skip"):
+        with pytest.raises(UserError, match="no others are left"):
+            join(raw(tmp_path, ["a.jpg", "b.jpg"]), on_error)
+
+
+def test_a_wrong_image_root_is_hinted_at(tmp_path: Path) -> None:
+    touch(tmp_path, "Images/a.jpg")
+    with pytest.raises(UserError, match=r"is in .*Images, is that data\.image_root"):
+        join(raw(tmp_path, ["a.jpg", "b.jpg"]), "fail")
+
+
+def test_a_report_names_the_first_and_counts_all() -> None:
+    report = JoinReport(100)
+    report.add(UNREADABLE, (f"{number}.jpg" for number in range(8)))
+    report.add(UNREADABLE, (f"{number}.jpg" for number in range(8, 30)))
+    assert report.names[UNREADABLE] == [f"{number}.jpg" for number in range(FIRST)]
+    assert (report.faults, report.used) == (30, 70)
+    assert "30 x unreadable: 0.jpg" in str(report)
+    assert "9.jpg, ..." in str(report)
+    with pytest.raises(UserError, match="30 rows"):
+        report.settle("fail")
+
+
+def test_pictures_that_are_no_files_need_no_folder(tmp_path: Path) -> None:
+    table, _ = join(raw(tmp_path / "nowhere", ["train/0", "train/1"]), "fail", on_disk=False)
+    assert table["image"].tolist() == ["train/0", "train/1"]
