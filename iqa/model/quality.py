@@ -11,13 +11,10 @@ from torch import Tensor, nn
 
 from iqa.config import MixtureConfig, ModelConfig
 from iqa.errors import UserError
-from iqa.model.backbone.backbone import Backbone
-from iqa.model.backbone.several import AnyBackbone, build_backbone
-from iqa.model.backbone.stages import Stem
-from iqa.model.committee import build_reduction, views
+from iqa.model.backbone import AnyBackbone, Backbone, Stem, build_backbone
 from iqa.model.head import QualityHead
 from iqa.model.mixture import EmFit, GaussianMixture
-from iqa.model.reduction import Reduction
+from iqa.model.reduction import Reduction, build_reduction, columns_of_heads
 
 _MANY = 2048  # features: with fewer, the casts cost what the multiplication saves
 
@@ -111,7 +108,7 @@ class QualityModel(nn.Module):
         if backbone is None:
             backbone = build_backbone(model, image_size, load_weights=load_weights)
         reduction = build_reduction(model, backbone)
-        seen = views(model, backbone, reduction)
+        seen = columns_of_heads(model, backbone, reduction)
         settings = model.mixture
         mixture = None
         if model.n_clusters:

@@ -1,13 +1,17 @@
-"""A frozen backbone's many features in few principal components, for a head that sees few pictures."""
+"""A frozen backbone's many features in few principal components, and which of them each head of a model sees."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import accumulate, pairwise
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from iqa.config import ModelConfig
+from iqa.model.backbone import AnyBackbone
 
 #: Up to so many pictures, if they are fewer than the features, the components come from the pictures' products.
 _EXACT = 4096
@@ -95,6 +99,28 @@ class PartwiseReduction(Reduction):
         super().fit(features)
         for part, columns in zip(self.parts, features.split(self._widths, dim=1), strict=True):
             cast(Reduction, part).fit(columns)
+
+
+def build_reduction(model: ModelConfig, backbone: AnyBackbone) -> Reduction | None:
+    """The reduction of a frozen backbone's features, where the config asks for fewer."""
+    if not (model.freeze_backbone and 0 < model.pca_dim < backbone.num_features):
+        return None
+    if model.part_heads:
+        return PartwiseReduction(backbone.parts, model.pca_dim)
+    return Reduction(backbone.num_features, model.pca_dim)
+
+
+def columns_of_heads(model: ModelConfig, backbone: AnyBackbone, reduction: Reduction | None) -> list[slice]:
+    """The columns that each head sees of the features, or of what `reduction` makes of them."""
+    if reduction is None:
+        whole, parts = slice(0, backbone.num_features), _side_by_side(backbone.parts)
+    else:
+        whole, *parts = _side_by_side(reduction.columns)
+    return [whole] * model.heads + [part for part in parts for _ in range(model.part_heads)]
+
+
+def _side_by_side(widths: Iterable[int]) -> list[slice]:
+    return [slice(start, stop) for start, stop in pairwise(accumulate(widths, initial=0))]
 
 
 def _by_products(centred: Tensor, kept: int) -> tuple[Tensor, Tensor]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +17,11 @@ from iqa.files import atomic_write, keep_aside, read_json, write_json
 if TYPE_CHECKING:
     import pandas as pd
 
-#: Layout of a checkpoint; a file of another layout is refused, not guessed at.
-FORMAT = 1
+#: Layout of a checkpoint; a file of a layout that is not known is refused, not guessed at.
+FORMAT = 2
+#: In format 1 standardisation kept its statistics under other names than torch's batch normalisation does.
+_STATISTICS = {"mean": "running_mean", "variance": "running_var", "batches": "num_batches_tracked"}
+_OLD_STATISTIC = re.compile(r"(.*(?:standardise|standardise_likelihood|embedding\.0))\.(mean|variance|batches)")
 BEST, LAST = "best_model.pth", "last_model.pth"
 
 
@@ -105,9 +109,24 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
             expected="a file written by training",
             fix="use the other checkpoint of the experiment, or train again",
         ) from error
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise UserError(f"{path} is not a checkpoint of this project", expected=f"format {FORMAT}")
-    return content
+    if not isinstance(content, dict) or content.get("format") not in (1, FORMAT):
+        raise UserError(f"{path} is not a checkpoint of this project", expected=f"format {FORMAT}, or 1")
+    return _from_format_1(content) if content["format"] == 1 else content
+
+
+def _from_format_1(content: dict[str, Any]) -> dict[str, Any]:
+    """A checkpoint of format 1 as one of format 2."""
+    model, average = _renamed(content["model"]), content.get("average")
+    changed = {"average": average | {"model": _renamed(average["model"])}} if average else {}
+    return content | {"format": FORMAT, "model": model} | changed
+
+
+def _renamed(state: dict[str, Any]) -> dict[str, Any]:
+    found = {name: _OLD_STATISTIC.fullmatch(name) for name in state}
+    return {
+        f"{match[1]}.{_STATISTICS[match[2]]}" if (match := found[name]) else name: value
+        for name, value in state.items()
+    }
 
 
 def load_model_state(model: torch.nn.Module, state: dict[str, Any], path: Path) -> None:

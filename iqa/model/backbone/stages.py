@@ -29,6 +29,51 @@ class Stem:
     features: Tensor
 
 
+class FrozenStages:
+    """The first stages of a network, which stay as they are, and what follows them.
+
+    Args:
+        net: a ResNet, EfficientNet or MobileNet of timm's; its first `stages` are frozen.
+        stages: how many.
+        arguments: of its forward_intermediates, as its backbone asks for maps.
+
+    Attributes:
+        names: of the modules that a picture passes in them.
+        early: maps that are pooled within them.
+
+    Raises:
+        UserError: a network of another kind, or no stage would be left to train.
+    """
+
+    def __init__(self, net: Any, stages: int, arguments: dict[str, Any]) -> None:
+        self.names = _first_modules(net, stages)
+        self._net, self._rest = net, _without(net, self.names)
+        for name in self.names:
+            net.get_submodule(name).requires_grad_(False)
+        indices = arguments["indices"]
+        # timm counts what comes before an EfficientNet's blocks, which is not pooled.
+        first = int(indices[0]) if indices else 0
+        before = 0 if indices else len(net.feature_info) - len(stages_of(net)[1])
+        self.early = before + stages
+        self._arguments = arguments
+        self._wanted = dict(arguments, indices=list(range(first, first + self.early)))
+
+    def hold(self) -> None:
+        """Keep them in evaluation, whatever the rest is in."""
+        for name in self.names:
+            self._net.get_submodule(name).eval()
+
+    def run(self, pixels: Tensor) -> list[Tensor]:
+        """Their maps of normalised pictures [B, 3, H, W]; the last is what the next stage sees."""
+        maps = self._net.forward_intermediates(pixels, **self._wanted, intermediates_only=True, stop_early=True)
+        return list(maps)
+
+    def go_on(self, maps: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """The final map and all maps, from the last of what `run` gave."""
+        final, stages = self._rest.forward_intermediates(maps, **self._arguments)
+        return final, list(stages)
+
+
 def stages_of(net: Any) -> tuple[list[str], list[str]]:
     """Names of the modules before the first stage, and of the stages, in the order that a picture passes them.
 
@@ -47,7 +92,7 @@ def stages_of(net: Any) -> tuple[list[str], list[str]]:
     )
 
 
-def first_modules(net: Any, stages: int) -> list[str]:
+def _first_modules(net: Any, stages: int) -> list[str]:
     """Names of the modules that a picture passes up to stage number `stages`.
 
     Raises:
@@ -64,7 +109,7 @@ def first_modules(net: Any, stages: int) -> list[str]:
     return [*before, *names[:stages]]
 
 
-def without(net: Any, names: list[str]) -> Any:
+def _without(net: Any, names: list[str]) -> Any:
     """`net` with the modules of these names doing nothing; all others are shared with it."""
     rest = _twin(net)
     for name in names:
