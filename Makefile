@@ -14,12 +14,13 @@ DEV_HASH := $(shell cat requirements-dev.txt | cksum | cut -d' ' -f1)
 STAMP := .venv/.installed-$(HASH)
 DEV_STAMP := .venv/.installed-dev-$(HASH)-$(DEV_HASH)
 
-.PHONY: help venv dev train test lint types ui clean
+.PHONY: help venv dev train test lint types ui wheel clean
 
 help:
 	@echo "make train   install into .venv, train and evaluate the quick test, log both to MLflow"
 	@echo "make ui      MLflow on http://127.0.0.1:$(PORT)"
 	@echo "make test    every test          make lint    ruff          make types   mypy"
+	@echo "make wheel   dist/iqa-*.whl, to install elsewhere"
 	@echo "make venv    only install        make clean   remove .venv and caches; experiments and runs stay"
 
 venv: $(STAMP)
@@ -27,15 +28,14 @@ venv: $(STAMP)
 dev: $(DEV_STAMP)
 
 .venv/bin/python:
-	@found=; for python in "$$PYTHON" python3.12 python3.11 python3; do \
-	  [ -n "$$python" ] || continue; \
-	  "$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' 2>/dev/null \
+	@found=; for python in $(if $(PYTHON),"$(PYTHON)",python3.14 python3.13 python3.12 python3.11 python3); do \
+	  "$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' 2>/dev/null \
 	    && { found="$$python"; break; }; \
 	done; \
 	if [ -z "$$found" ]; then \
 	  echo "error: no usable Python" >&2; \
-	  echo "  got: $$(python3 --version 2>&1)" >&2; \
-	  echo "  expected: Python 3.11 or 3.12" >&2; \
+	  echo "  got: $$($(or $(PYTHON),python3) --version 2>&1)" >&2; \
+	  echo "  expected: Python 3.11, 3.12, 3.13 or 3.14" >&2; \
 	  echo "  fix: apt install python3.11 python3.11-venv, or make PYTHON=/path/to/python3.12 $(MAKECMDGOALS)" >&2; \
 	  exit 2; \
 	fi; \
@@ -56,7 +56,7 @@ $(DEV_STAMP): $(STAMP)
 	@touch $@
 
 train: $(STAMP)
-	python pipelines/config_experiments.py
+	iqa configs
 	mlflow run . -e train --env-manager local -P config=$(CONFIG)
 	mlflow run . -e evaluate --env-manager local -P experiment=$(EXPERIMENT)
 
@@ -73,6 +73,10 @@ types: $(DEV_STAMP)
 ui: $(STAMP)
 	mlflow ui --host 127.0.0.1 --port $(PORT)
 
+wheel: $(STAMP)
+	python -m pip wheel --quiet --no-deps --wheel-dir dist .
+	@ls dist/*.whl
+
 clean:
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist *.egg-info
-	find iqa pipelines tests benchmarks -name __pycache__ -type d -exec rm -rf {} +
+	find iqa tests benchmarks -name __pycache__ -type d -exec rm -rf {} +

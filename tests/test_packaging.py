@@ -14,6 +14,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from places import ROOT
 
+from iqa.commands.main import VERBS
+
 
 def pins(name: str) -> dict[str, str]:
     """Exact versions by canonical name, as a requirements file states them."""
@@ -56,16 +58,26 @@ def test_conda_has_a_python_that_the_project_allows(conda: dict, project: dict) 
     assert Requirement(f"iqa{project['project']['requires-python']}").specifier.contains(python.removeprefix("python="))
 
 
-@pytest.mark.parametrize(("file", "extra"), [("requirements.txt", None), ("requirements-dev.txt", "dev")])
-def test_each_pin_is_a_version_that_the_project_allows(file: str, extra: str | None, project: dict) -> None:
-    table = project["project"]
-    ranges = {
-        canonicalize_name(requirement.name): requirement.specifier
-        for requirement in map(Requirement, table["optional-dependencies"][extra] if extra else table["dependencies"])
-    }
+#: What people need who keep studies on a server, tables in xlsx, or record the GPU's use: `all` of it is pinned.
+EXTRAS = ("postgres", "mysql", "excel", "gpu")
+
+
+@pytest.mark.parametrize("file", ["requirements.txt", "requirements-dev.txt"])
+def test_each_pin_is_a_version_that_the_project_allows(file: str, project: dict) -> None:
+    table, extras = project["project"]["dependencies"], project["project"]["optional-dependencies"]
+    wanted = (
+        extras["dev"] if file == "requirements-dev.txt" else [*table, *(e for name in EXTRAS for e in extras[name])]
+    )
+    ranges = {canonicalize_name(requirement.name): requirement.specifier for requirement in map(Requirement, wanted)}
     assert set(ranges) == set(pins(file))
     for name, version in pins(file).items():
         assert ranges[name].contains(version), f"{name}=={version} is outside {ranges[name]}"
+
+
+def test_all_is_every_extra(project: dict) -> None:
+    (everything,) = map(Requirement, project["project"]["optional-dependencies"]["all"])
+    assert everything.name == "iqa"
+    assert everything.extras == set(EXTRAS)
 
 
 def test_what_is_installed_is_what_is_pinned() -> None:
@@ -86,8 +98,9 @@ def test_what_a_served_model_asks_for_is_pinned() -> None:
 @pytest.mark.parametrize("entry_point", ["main", "train", "evaluate", "score", "tune", "compare", "ensemble"])
 def test_an_entry_point_runs_a_module_with_each_of_its_parameters(mlproject: dict, entry_point: str) -> None:
     point = mlproject["entry_points"][entry_point]
-    (module,) = re.findall(r"python -m (\S+)", point["command"])
-    assert (ROOT / module.replace(".", "/")).with_suffix(".py").is_file()
+    (verb,) = re.findall(r"python -m iqa (\S+)", point["command"])
+    assert verb == ("train" if entry_point == "main" else entry_point)
+    assert verb in VERBS
     assert re.findall(r"--(\w+) \{(\w+)\}", point["command"]) == [(name, name) for name in point["parameters"]]
     assert all("default" in parameter for parameter in point["parameters"].values())
 
@@ -99,21 +112,13 @@ def test_mlflow_understands_the_project(mlproject: dict) -> None:
     assert project.name == "iqa"
     command = project.get_entry_point("train").compute_command({"model.n_clusters": "12"}, None)
     assert command == (
-        "python -m pipelines.train_gpu --config configs/quick_test.json --resume false --repeats 1"
-        " --model.n_clusters 12"
+        "python -m iqa train --config configs/quick_test.json --resume false --repeats 1 --model.n_clusters 12"
     )
 
 
 def test_the_config_of_the_default_run_is_in_the_repository(mlproject: dict) -> None:
     for name in ("main", "train"):
         assert (ROOT / mlproject["entry_points"][name]["parameters"]["config"]["default"]).is_file()
-
-
-def test_the_package_carries_its_tables(project: dict) -> None:
-    patterns = project["tool"]["setuptools"]["package-data"]["iqa.data"]
-    tables = {path.name for path in (ROOT / "iqa" / "data").glob("*.csv")}
-    assert tables
-    assert {path.name for pattern in patterns for path in (ROOT / "iqa" / "data").glob(pattern)} >= tables
 
 
 @pytest.mark.parametrize(
@@ -124,7 +129,7 @@ def test_the_package_carries_its_tables(project: dict) -> None:
         ("mlflow.db", True),
         ("experiments/quick_test/best_model.pth", True),
         (".venv/bin/python", True),
-        ("iqa/data/kadid10k_cells.csv", False),
+        ("iqa/data/synthetic/kadid10k_cells.csv", False),
         ("configs/quick_test.json", False),
     ],
 )
@@ -140,7 +145,7 @@ def test_make_refuses_a_python_that_is_too_old_and_says_so(tmp_path: Path) -> No
         (tmp_path / name).write_bytes((ROOT / name).read_bytes())
     tools = tmp_path / "bin"
     tools.mkdir()
-    for name in ("python3", "python3.11", "python3.12"):
+    for name in ("python3", "python3.11", "python3.12", "python3.13", "python3.14"):
         (tools / name).write_text('#!/bin/sh\n[ "$1" = --version ] && echo Python 3.9.2 && exit 0\nexit 1\n')
         (tools / name).chmod(0o755)
     done = subprocess.run(
@@ -153,5 +158,5 @@ def test_make_refuses_a_python_that_is_too_old_and_says_so(tmp_path: Path) -> No
     )
     assert done.returncode == 2
     assert "Python 3.9.2" in done.stderr
-    assert "expected: Python 3.11 or 3.12" in done.stderr
+    assert "expected: Python 3.11, 3.12, 3.13 or 3.14" in done.stderr
     assert not (tmp_path / ".venv").exists()

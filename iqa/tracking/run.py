@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import signal
+import sys
 import threading
 import uuid
 from collections.abc import Iterator
@@ -196,6 +198,7 @@ def _system_metrics(config: ExperimentConfig, outbox: Outbox, run: str) -> Itera
     if outbox.down or not config.tracking.system_metrics:
         yield
         return
+    _tell_of_gpu()
     from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
     monitor = SystemMetricsMonitor(
@@ -208,3 +211,10 @@ def _system_metrics(config: ExperimentConfig, outbox: Outbox, run: str) -> Itera
         if not outbox.down:  # its thread would wait for the server once more
             with suppress(Exception):
                 monitor.finish()
+
+
+def _tell_of_gpu() -> None:
+    """Say what is missing where a GPU is used and its use cannot be recorded."""
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available() and importlib.util.find_spec("pynvml") is None:
+        warn("the GPU's use is not recorded: pip install nvidia-ml-py")

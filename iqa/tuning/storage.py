@@ -195,7 +195,7 @@ def _unusable(url: str, error: Exception) -> UserError:
         f"the study's storage {public_url(url)} cannot be used",
         got=f"{type(error).__name__}: {lines[0][:300]}",
         expected="sqlite:///FILE, postgresql://..., mysql://..., grpc://HOST:PORT or journal:///FILE",
-        fix="pip install 'psycopg[binary]' for postgresql://, pymysql for mysql+pymysql://, grpcio for grpc://"
+        fix="pip install 'psycopg[binary]' for postgresql://, PyMySQL for mysql+pymysql://, grpcio for grpc://"
         if missing
         else "check that the server runs and that user, password and database are right",
     )

@@ -94,8 +94,8 @@ def intermediates(net: Any, stages: Literal["all", "last"]) -> dict[str, Any]:
 class Backbone(nn.Module):
     """uint8 pictures [B, 3, H, W] -> float32 features [B, num_features].
 
-    The chosen feature maps' statistics stand side by side, early stages first (`pooling`). Quality shows in early stages
-    as much as in late ones, and in the spread as much as in the mean.
+    The chosen feature maps' statistics stand side by side, early stages first (`pooling`). Quality shows in early
+    stages as much as in late ones, and in the spread as much as in the mean.
 
     Args:
         name: any timm model whose feature maps can be read (`forward_intermediates`).
@@ -170,9 +170,7 @@ class Backbone(nn.Module):
             float32 [B, num_features], also under autocast.
         """
         if share != 1 and hasattr(self.net, "set_input_size"):
-            raise UserError(
-                f"backbone '{self.name}' sees one size only", got=f"training.crop {share}", fix="set training.crop to 1"
-            )
+            raise self._one_size(f"training.crop {share}", "set training.crop to 1")
         return torch.cat([self._features(images, round(side * share)) for side in self.sides], dim=1)
 
     @property
@@ -250,11 +248,7 @@ class Backbone(nn.Module):
         if not hasattr(self.net, "set_input_size"):
             return
         if len(self.sides) > 1:
-            raise UserError(
-                f"backbone '{self.name}' sees one size only",
-                got=f"model.scales of {list(self.sides)} px",
-                fix="use [1]",
-            )
+            raise self._one_size(f"model.scales of {list(self.sides)} px", "set model.scales to [1]")
         if self.image_size == self.native_size:
             return
         try:
@@ -293,6 +287,9 @@ class Backbone(nn.Module):
         random = torch.Generator().manual_seed(0)
         picture = torch.randint(256, (1, 3, 64, 64), dtype=torch.uint8, generator=random)
         return torch.allclose(self(picture), self.from_stem(self.stem(picture)), rtol=1e-3, atol=1e-4)
+
+    def _one_size(self, got: str, fix: str) -> UserError:
+        return UserError(f"backbone '{self.name}' sees one size only", got=got, fix=fix)
 
     def _wrong_size(self, error: Exception) -> UserError:
         return UserError(
