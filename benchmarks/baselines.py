@@ -1,7 +1,8 @@
-"""What other methods reach on the splits of BIQ2021 that our models are tested on: one table, and baselines.json.
+"""What do other methods reach on the splits of BIQ2021 that our models are tested on?
 
     pip install -r requirements-benchmarks.txt
-    python benchmarks/baselines.py --root BIQ2021 [--splits 5] [--only brisque,ridge] [--epochs 10] [--limit 60]
+    python benchmarks/baselines.py [--root BIQ2021]        # about 40 minutes on two cores, half of it finetune
+    python benchmarks/baselines.py --only finetune,cnniqa --splits 1 --epochs 8        # 37 minutes
 
 subset_mean     the mean score of the picture's subset: the floor
 brisque         BRISQUE with its own trained regression; brisque_svr: retrained on our training pictures
@@ -10,26 +11,28 @@ finetune        the same network fine-tuned with one output, on the first --fine
 cnniqa, topiq   IQA-PyTorch's own training (only if named by --only: pip install pyiqa==0.1.16), on as many splits
 
 Settings and epochs are chosen on validation pictures; test pictures are scored once. Where other programs share the
-cores, set OMP_NUM_THREADS=1: threads that wait for each other cost a network up to ten times its time.
+cores, set OMP_NUM_THREADS=1: threads that wait for each other cost a network up to ten times its time. Prints one
+table and writes baselines.json to benchmarks/results.
 """
 
 from __future__ import annotations
 
+from helpers.command import RESULTS, SHARED, parser_of
+
+# isort: split
+
 import argparse
 import importlib.util
 import math
-import os
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
 import numpy as np
 import pandas as pd
-from baseline_features import (
+from helpers.baseline_features import (
     Prediction,
     Split,
     brisque_released,
@@ -38,30 +41,32 @@ from baseline_features import (
     ridge,
     subset_mean,
 )
+from helpers.timing import machine, machine_line
 
 from iqa import metrics
 from iqa.commands.cli import run_command
 from iqa.config.data import DataConfig
 from iqa.data.scored.load import load_scored
 from iqa.data.store.cache import cache_folder
+from iqa.device import choose_device
 from iqa.errors import UserError
 from iqa.files import write_json
 
 
 def finetune(split: Split) -> Prediction:
-    import baseline_network
+    from helpers import baseline_network
 
     return baseline_network.finetune(split)
 
 
 def cnniqa(split: Split) -> Prediction:
-    import iqa_pytorch
+    from helpers import iqa_pytorch
 
     return iqa_pytorch.cnniqa(split)
 
 
 def topiq(split: Split) -> Prediction:
-    import iqa_pytorch
+    from helpers import iqa_pytorch
 
     return iqa_pytorch.topiq(split)
 
@@ -90,13 +95,16 @@ def main(arguments: list[str]) -> None:
     results: dict[str, list[dict[str, Any]]] = {}
     file = options.out / "baselines.json"
     chosen = runnable(options.only)
+    device = choose_device("auto")
+    about = machine(device)
+    print(machine_line(device), flush=True)
     for seed in range(options.splits):
         split = load_split(options, seed)
         for name in chosen:
             if name not in SLOW or seed < options.finetune_splits:
                 results.setdefault(name, []).append(run(name, split, options.bootstrap))
                 # At once: a network takes many minutes, and the next may fail.
-                write_json(file, {"options": shown(options), "baselines": results})
+                write_json(file, {"machine": about, "options": shown(options), "baselines": results})
     if not results:
         raise UserError("nothing was run", fix="name baselines that are installed with --only, and at least one split")
     print_table(results)
@@ -104,11 +112,8 @@ def main(arguments: list[str]) -> None:
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
-    shared = Path(os.environ.get("IQA_SHARED_DATA", Path(__file__).resolve().parents[1] / "../shared/data"))
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
-    parser.add_argument("--root", type=Path, default=shared / "biq2021", help="BIQ2021 as its authors ship it")
+    parser = parser_of(__doc__)
+    parser.add_argument("--root", type=Path, default=SHARED / "biq2021", help="BIQ2021 as its authors ship it")
     parser.add_argument("--splits", type=int, default=5, help="how many, by split seed from 0")
     parser.add_argument("--finetune_splits", type=int, default=1, help="how many of them networks are trained on")
     parser.add_argument("--only", type=names, default=[n for n in BASELINES if n not in ON_DEMAND], help="NAME,NAME")
@@ -119,7 +124,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--bootstrap", type=int, default=1000, help="resamples for 95%% intervals")
     parser.add_argument("--workers", type=int, default=2, help="processes that read pictures")
     parser.add_argument("--cache_dir", help="for features; default $IQA_CACHE or ~/.cache/iqa")
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results"), help="folder for JSON")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="folder for JSON")
     return parser.parse_args(arguments)
 
 

@@ -1,20 +1,29 @@
-"""Preparing pictures, against doing the same one picture at a time. Sets that are not there have no rows.
+"""Are pictures prepared quicker than by doing the same one picture at a time?
 
-distort   CIFAR-10 at 32 px and crops of Kodak's photographs at 224 px, distorted and scored by `iqa.data.synthetic.prepare` into
-          an empty cache. One at a time: for the same rows of the same manifest, decode the clean picture with Pillow,
-          distort it as a batch of one, score the pair with piq, and write all of them. The arithmetic of a kind is the
-          project's own on both sides, so that only batches, decoding once and threads differ; the pixels come out
-          alike. JPEG and JPEG 2000 are Pillow's codecs on both sides; Pillow's gaussian blur is left alone, as it
-          passes boxes instead, which gives other pixels.
-decode    BIQ2021's JPEG files and Kodak's PNG files to squares of 512 px in the cache (`iqa.data.store.squares`: threads and
-          a checksum). One at a time: Pillow opens, converts and cuts. Both sync what they wrote to the disk.
+    python benchmarks/speed_data.py [--quick]        # 4 minutes on two cores
+
+distort   CIFAR-10 at 32 px and crops of Kodak's photographs at 224 px, distorted and scored by
+          `iqa.data.synthetic.prepare` into an empty cache. One at a time: for the same rows of the same manifest,
+          decode the clean picture with Pillow, distort it as a batch of one, score the pair with piq, and write all of
+          them. The arithmetic of a kind is the project's own on both sides, so that only batches, decoding once and
+          threads differ; the pixels come out alike. JPEG and JPEG 2000 are Pillow's codecs on both sides; Pillow's
+          gaussian blur is left alone, as it passes boxes instead, which gives other pixels.
+decode    BIQ2021's JPEG files and Kodak's PNG files to squares of 512 px in the cache (`iqa.data.store.squares`:
+          threads and a checksum). One at a time: Pillow opens, converts and cuts. Both sync what they wrote to disk.
 start     seconds until a `Session` hands out its first training batch, with an empty cache and once more. Imports come
           before and count in neither.
+
+Contenders take turns; figures are medians with 95 % intervals over at most three rounds. Sets that are not there have
+no rows.
 """
 
 from __future__ import annotations
 
+from helpers.command import speed_parser, tell
+
+# isort: split
 import os
+import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -23,11 +32,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from helpers.timing import LeftOut, Options, Row, Timing, in_turns
+from helpers.trainings import BACKBONE, cifar10_here, weights_here, weights_note
 from PIL import Image
-from speed_frozen import BACKBONE, weights_here, weights_note
-from speed_step import cifar10_here
-from timing import LeftOut, Options, Row, Timing, in_turns
 
+from iqa.commands.cli import run_command
 from iqa.config.data import DataConfig
 from iqa.config.reading import build_config
 from iqa.data.prepared import PixelStore, prepare
@@ -188,8 +197,8 @@ def starting(options: Options) -> list[Row]:
             timed = in_turns({"first": both.first, "second": both.second}, rounds(options), options.device)
         first, second = timed["first"], timed["second"]
         rows += [
-            Row("data", "first start / second start", *first.over(second), "times", "", name),
-            Row("data", "second start, to the first batch", second.median, *second.interval(), "s", "", name),
+            Row("first start / second start", *first.over(second), "times", "", name),
+            Row("second start, to the first batch", second.median, *second.interval(), "s", "", name),
         ]
     return rows
 
@@ -199,9 +208,9 @@ def compared(what: str, count: int, timed: dict[str, Timing], note: str) -> list
     ratio = timed["single"].over(timed["ours"])
     speeds = {name: Timing(tuple(count / spent for spent in timing.seconds)) for name, timing in timed.items()}
     return [
-        Row("data", what, *ratio, "times", "", note),
-        Row("data", f"{what}: ours", speeds["ours"].median, *speeds["ours"].interval(), "pictures/s"),
-        Row("data", f"{what}: one at a time", speeds["single"].median, *speeds["single"].interval(), "pictures/s"),
+        Row(what, *ratio, "times", "", note),
+        Row(f"{what}: ours", speeds["ours"].median, *speeds["ours"].interval(), "pictures/s"),
+        Row(f"{what}: one at a time", speeds["single"].median, *speeds["single"].interval(), "pictures/s"),
     ]
 
 
@@ -220,3 +229,11 @@ def write(path: Path, array: np.ndarray) -> None:
         np.save(file, array)
         file.flush()
         os.fsync(file.fileno())
+
+
+def main(arguments: list[str]) -> None:
+    tell(measure, speed_parser(__doc__).parse_args(arguments))
+
+
+if __name__ == "__main__":
+    run_command(main, sys.argv[1:])

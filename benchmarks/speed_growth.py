@@ -1,4 +1,6 @@
-"""How cost and memory grow with pictures, clusters and batch size.
+"""How do cost and memory grow with pictures, clusters and batch size?
+
+    python benchmarks/speed_growth.py [--quick]        # 9 minutes on two cores
 
 Pictures: for each number of training pictures of CIFAR-10, and a tenth as many to validate, a process of its own
 prepares them into an empty cache (distortion and pseudo-MOS), has a frozen network look at them at 32 px, and trains
@@ -8,12 +10,16 @@ peak memory should grow by the same for each. Contents are drawn again where the
 
 Clusters: an epoch from features with K clusters / with one. Batch size: pictures per second of the bare step of a
 small network at 64 px / with batches of 128.
+
+Contenders take turns; figures are medians with 95 % intervals over rounds, over at most three for pictures.
 """
 
 from __future__ import annotations
 
+from helpers.command import speed_parser, tell
+
+# isort: split
 import json
-import os
 import re
 import resource
 import subprocess
@@ -26,10 +32,11 @@ from itertools import pairwise
 from pathlib import Path
 
 import torch
-from speed_bare import Bare, Repeated, Way, times
-from speed_frozen import BACKBONE, WARM_UP, frozen_config, frozen_trainer, run_epochs
-from timing import Options, Row, Timing, in_turns
+from helpers.bare import Bare, Repeated, Way, times
+from helpers.timing import Options, Row, Timing, in_turns
+from helpers.trainings import BACKBONE, WARM_UP, frozen_config, frozen_trainer, need_cifar10, run_epochs
 
+from iqa.commands.cli import run_command
 from iqa.config.reading import build_config
 from iqa.data.prepared import prepare
 from iqa.device import choose_precision
@@ -43,6 +50,8 @@ ROUNDS = 3
 PICTURES, QUICK_PICTURES = (2_000, 10_000, 50_000), (200, 400)
 CLUSTERS, QUICK_CLUSTERS = (1, 4, 8, 16, 32), (1, 8)
 BATCHES, QUICK_BATCHES, USUAL = (16, 64, 128, 512), (16, 128), 128
+#: A process that measures one number of pictures.
+ALONE = "import sys, speed_growth; speed_growth.alone(sys.argv[1:])"
 SMALL_NETWORK, SMALL_SIDE = "resnet18", 64
 
 
@@ -69,6 +78,7 @@ class Cost:
 
 
 def measure(options: Options) -> list[Row]:
+    need_cifar10(options)
     return [*pictures_rows(options), *clusters_rows(options), *batch_rows(options)]
 
 
@@ -96,7 +106,7 @@ def picture_row(what: str, cost: dict[int, Timing], note: str) -> Row:
     fewest, most = min(cost), max(cost)
     each = ", ".join(f"{named(count)} {1e3 * timing.median:.3g} ms" for count, timing in cost.items())
     label = f"{what}, per picture: {named(most)} / {named(fewest)}"
-    return Row("growth", label, *cost[most].over(cost[fewest]), "", "about 1, or less", f"{each}; {note}")
+    return Row(label, *cost[most].over(cost[fewest]), "", "about 1, or less", f"{each}; {note}")
 
 
 def memory_row(costs: dict[int, list[Cost]]) -> Row:
@@ -110,16 +120,15 @@ def memory_row(costs: dict[int, list[Cost]]) -> Row:
     )
     note = f"{each}; each further picture: {further}"
     worst = max(peaks[most])
-    return Row("growth", f"peak memory of {named(most)} pictures", worst, min(peaks[most]), worst, "GB", "< 4", note)
+    return Row(f"peak memory of {named(most)} pictures", worst, min(peaks[most]), worst, "GB", "< 4", note)
 
 
 def cost_of(options: Options, count: int) -> Cost:
     """Of so many training pictures in a process of its own, whose peak of memory is no one else's."""
-    root = Path(__file__).resolve().parent.parent
     with tempfile.TemporaryDirectory(dir=options.scratch) as scratch:
         done = subprocess.run(
-            [sys.executable, __file__, str(count), str(options.device), str(options.data.resolve()), scratch],
-            env={**os.environ, "PYTHONPATH": str(root)},
+            [sys.executable, "-c", ALONE, str(count), str(options.device), str(options.data.resolve()), scratch],
+            cwd=Path(__file__).parent,
             stdout=subprocess.PIPE,
             text=True,
             check=True,
@@ -179,7 +188,7 @@ def clusters_rows(options: Options) -> list[Row]:
         )
         note += f"; {dead} of {EPOCHS * options.rounds} with dead components" if dead else ""
         ratio = timed[str(count)].over(timed["1"])
-        rows.append(Row("growth", f"an epoch from features: {count} clusters / 1", *ratio, "", "", note))
+        rows.append(Row(f"an epoch from features: {count} clusters / 1", *ratio, "", "", note))
     return rows
 
 
@@ -201,7 +210,7 @@ def batch_rows(options: Options) -> list[Row]:
     timed = in_turns({str(size): turn for size, turn in turns.items()}, options.rounds, options.device, warm_up=0)
     each = {size: times(timed[str(size)], 1 / (size * turn.times)) for size, turn in turns.items()}
     return [
-        Row("growth", f"pictures per second: batches of {size} / of {USUAL}", *each[USUAL].over(timing), "", "",
+        Row(f"pictures per second: batches of {size} / of {USUAL}", *each[USUAL].over(timing), "", "",
             f"{1 / timing.median:.4g} pictures/s, bare step of {SMALL_NETWORK} at {SMALL_SIDE} px, {way}")
         for size, timing in each.items() if size != USUAL
     ]  # fmt: skip
@@ -211,7 +220,16 @@ def named(count: int) -> str:
     return f"{count:,}"
 
 
+def alone(given: list[str]) -> None:
+    """Print what a number of pictures costs this process, as JSON: given are count, device, data and scratch folder."""
+    count, device, data, scratch = given
+    options = Options(torch.device(device), 1, False, Path(data), Path(scratch))
+    print(json.dumps(asdict(measure_cost(options, int(count)))))
+
+
+def main(arguments: list[str]) -> None:
+    tell(measure, speed_parser(__doc__).parse_args(arguments))
+
+
 if __name__ == "__main__":
-    count, device, data, scratch = sys.argv[1:]
-    told = Options(torch.device(device), 1, False, (), Path(data), Path(scratch))
-    print(json.dumps(asdict(measure_cost(told, int(count)))))
+    run_command(main, sys.argv[1:])

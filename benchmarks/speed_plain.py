@@ -1,11 +1,14 @@
-"""The project's training against the plain loop that one would write instead (plain_loop.py).
+"""How much quicker is the project's training than the plain loop that one would write instead, and is it as good?
 
-Both learn from the same 32 px pictures and pseudo-MOS, CIFAR-10 or, where that cannot be read, crops of Kodak's
-photographs; the plain loop reads them from PNG files. Both start from the same weights of tf_efficientnet_lite0 and
-take as many epochs and steps with the same optimiser, learning rate, schedule, batch size and loss. What differs is how
-it is done: pictures that stay in memory and are resized on the device to what suits them, where the plain loop enlarges
-each to 224 px; bfloat16 and channels_last where the machine has them; features of a frozen backbone computed once. Ours
-also pools every stage, its mixture goes on learning, and validation sees mirror images too.
+    python benchmarks/speed_plain.py [--quick]        # 26 minutes on two cores
+
+The plain loop is helpers/plain_loop.py. Both learn from the same 32 px pictures and pseudo-MOS, CIFAR-10 or, where that
+cannot be read, crops of Kodak's photographs; the plain loop reads them from PNG files. Both start from the same weights
+of tf_efficientnet_lite0 and take as many epochs and steps with the same optimiser, learning rate, schedule, batch size
+and loss. What differs is how it is done: pictures that stay in memory and are resized on the device to what suits them,
+where the plain loop enlarges each to 224 px; bfloat16 and channels_last where the machine has them; features of a
+frozen backbone computed once. Ours also pools every stage, its mixture goes on learning, and validation sees mirror
+images too.
 
 fine-tuned  at our own input side for such pictures (96 px) and at 128 px
 frozen      from cached features; making them is told apart
@@ -17,6 +20,10 @@ from the lowest to the highest.
 
 from __future__ import annotations
 
+from helpers.command import speed_parser, tell
+
+# isort: split
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -25,12 +32,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from plain_loop import Outcome, train_plain, write_pictures
-from speed_frozen import BACKBONE, weights_here, weights_note
-from speed_step import cifar10_here
-from timing import LeftOut, Options, Row, Timing
+from helpers.plain_loop import Outcome, train_plain, write_pictures
+from helpers.timing import LeftOut, Options, Row, Timing
+from helpers.trainings import BACKBONE, cifar10_here, weights_here, weights_note
 
 from iqa import metrics
+from iqa.commands.cli import run_command
 from iqa.config import ExperimentConfig
 from iqa.config.reading import build_config, override_config
 from iqa.data.prepared import prepare
@@ -130,7 +137,7 @@ def in_seeds(contenders: dict[str, Contender], config: ExperimentConfig, seeds: 
 
 
 def train_ours(config: ExperimentConfig, folder: Path) -> Outcome:
-    """A training as `train_gpu.py` runs it, without MLflow, and its best model on the test pictures."""
+    """A training as `iqa train` runs it, without MLflow, and its best model on the test pictures."""
     began = time.perf_counter()
     session = Session(config, ExperimentFolder(tempfile.mkdtemp(dir=folder)), progress=False)
     session.claim_folder()
@@ -149,11 +156,9 @@ def rows(what: str, found: dict[str, list[Outcome]], aim: str, about: str) -> li
     for name, spent in epochs.items():
         if name != PLAIN:
             ratio = epochs[PLAIN].over(spent)
-            table.append(Row("plain", f"{what}: epoch, plain / {name}", *ratio, "times", aim, about))
+            table.append(Row(f"{what}: epoch, plain / {name}", *ratio, "times", aim, about))
             table.append(whole_row(what, name, found[PLAIN][0], found[name][0]))
-    table += [
-        Row("plain", f"{what}: epoch, {name}", spent.median, *spent.interval(), "s") for name, spent in epochs.items()
-    ]
+    table += [Row(f"{what}: epoch, {name}", spent.median, *spent.interval(), "s") for name, spent in epochs.items()]
     reached = {name: np.array([outcome.test_srcc for outcome in outcomes]) for name, outcomes in found.items()}
     table += [srcc_row(f"{what}: test SRCC, {name}", values) for name, values in reached.items()]
     return table + [
@@ -167,9 +172,17 @@ def whole_row(what: str, name: str, plain: Outcome, other: Outcome) -> Row:
     """The first training of each from its start to its last epoch, so that what is made once counts."""
     ratio = (plain.before + sum(plain.seconds)) / (other.before + sum(other.seconds))
     note = f"{other.before:.1f} s before the first epoch"
-    return Row("plain", f"{what}: first training, plain / {name}", ratio, ratio, ratio, "times", "", note)
+    return Row(f"{what}: first training, plain / {name}", ratio, ratio, ratio, "times", "", note)
 
 
 def srcc_row(what: str, by_seed: np.ndarray) -> Row:
     note = f"{len(by_seed)} seeds, mean ± {by_seed.std(ddof=1):.3f}"
-    return Row("plain", what, float(by_seed.mean()), float(by_seed.min()), float(by_seed.max()), "", "", note)
+    return Row(what, float(by_seed.mean()), float(by_seed.min()), float(by_seed.max()), "", "", note)
+
+
+def main(arguments: list[str]) -> None:
+    tell(measure, speed_parser(__doc__).parse_args(arguments))
+
+
+if __name__ == "__main__":
+    run_command(main, sys.argv[1:])

@@ -1,11 +1,13 @@
-"""R_run: the arithmetic of a training, as a share of all that `mlflow run` takes.
+"""How much of what a whole run takes is arithmetic that no loop could do without?
 
-    pictures trained on * bare seconds a picture / wall seconds of `mlflow run . -e train` and `-e evaluate`
+    python benchmarks/speed_run.py [--quick]        # 15 minutes on two cores
+
+    R_run = pictures trained on * bare seconds a picture / wall seconds of `mlflow run . -e train` and `-e evaluate`
 
 on a copy of the project with an empty cache and an empty MLflow store: 50 epochs of 2,000 CIFAR-10 pictures with
 configs/resnet18_gmm_mlp.json from random weights. The wall holds all of it: launcher, imports, store, preparing
 pictures, EM, validation, checkpoints, evaluation, t-SNE, figures. Bare is forward, loss, backward and optimiser step of
-the same model on one resident batch at its best (speed_bare.py), right before and right after the run. That is done
+the same model on one resident batch at its best (helpers/bare.py), right before and right after the run. That is done
 once: the interval is the bare step's.
 
 What validation looks at is arithmetic too, and counts in a second row: each picture and its mirror image, forward only.
@@ -13,6 +15,9 @@ What validation looks at is arithmetic too, and counts in a second row: each pic
 
 from __future__ import annotations
 
+from helpers.command import ROOT, speed_parser, tell
+
+# isort: split
 import importlib.util
 import os
 import shutil
@@ -22,19 +27,20 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from speed_bare import Bare, Repeated, times
-from speed_step import cifar10_here
-from timing import LeftOut, Options, Row, Timing, in_turns
+from helpers.bare import Bare, Repeated, times
+from helpers.timing import LeftOut, Options, Row, Timing, in_turns
+from helpers.trainings import need_cifar10
 
+from iqa.commands.cli import run_command
 from iqa.config import ExperimentConfig
 from iqa.config.reading import load_config
 from iqa.data.prepared import prepare
+from iqa.errors import IqaError
 from iqa.files import read_json, write_json
 from iqa.training.build import build_model, input_size, start_backbone
 
-ROOT = Path(__file__).resolve().parent.parent
 #: What `mlflow run .` needs of the project.
-COPIED = ("iqa", "pipelines", "MLproject", "conda.yaml")
+COPIED = ("iqa", "MLproject", "conda.yaml")
 CONFIG = "configs/resnet18_gmm_mlp.json"
 QUICK = {
     "data.train_samples": 64, "data.val_samples": 16, "data.test_samples": 16, "data.batch_size": 32,
@@ -46,8 +52,7 @@ def measure(options: Options) -> list[Row]:
     """The share, the wall, and where it went."""
     if importlib.util.find_spec("mlflow") is None:
         raise LeftOut("needs the package mlflow")
-    if not cifar10_here(options):
-        raise LeftOut(f"needs CIFAR-10 in {options.cifar10} and the package datasets")
+    need_cifar10(options)
     config = run_config(options)
     project, bare = Project(config, options.scratch / "project"), Seen(config, options)
     bare.time()
@@ -92,7 +97,7 @@ class Project:
         """Wall seconds of `mlflow run . -e entry -P name=value ...`.
 
         Raises:
-            LeftOut: it failed.
+            IqaError: it failed.
         """
         given = [text for name, value in parameters.items() for text in ("-P", f"{name}={value}")]
         command = [sys.executable, "-m", "mlflow", "run", ".", "-e", entry, "--env-manager", "local", *given]
@@ -100,7 +105,7 @@ class Project:
         done = subprocess.run(command, cwd=self._folder, env=self._environment, capture_output=True, text=True)
         spent = time.perf_counter() - began
         if done.returncode:
-            raise LeftOut(f"mlflow run -e {entry} failed: {(done.stdout + done.stderr).strip()[-500:]}")
+            raise IqaError(f"mlflow run -e {entry} failed", got=(done.stdout + done.stderr).strip()[-500:])
         return spent
 
     def epoch_seconds(self) -> float:
@@ -163,7 +168,15 @@ def rows(config: ExperimentConfig, bare: Seen, wall: Wall) -> list[Row]:
     )
     aim = ">= 0.3" if config.training.device.startswith("cuda") else ">= 0.7"
     return [
-        Row("run", "R_run", share.median, *share.interval(), "", aim, note),
-        Row("run", "R_run, validation counted", with_looks.median, *with_looks.interval(), "", "", note),
-        Row("run", "wall of both commands", wall.whole, wall.whole, wall.whole, "s", "", spent),
+        Row("R_run", share.median, *share.interval(), "", aim, note),
+        Row("R_run, validation counted", with_looks.median, *with_looks.interval(), "", "", note),
+        Row("wall of both commands", wall.whole, wall.whole, wall.whole, "s", "", spent),
     ]
+
+
+def main(arguments: list[str]) -> None:
+    tell(measure, speed_parser(__doc__).parse_args(arguments))
+
+
+if __name__ == "__main__":
+    run_command(main, sys.argv[1:])

@@ -1,17 +1,20 @@
-"""How far a study's recommendation can be believed: many simulated studies whose truth is known.
+"""How far can a study's recommendation be believed?
 
-    python benchmarks/tuning_trust.py [--studies 200] [--workers 2]
+    python benchmarks/tuning_trust.py [--studies 200] [--workers 2]        # a minute on two cores
 
-Each is a whole study: the sampler searches, the best trial's neighbourhood is confirmed on other splits, the rule
-recommends. Only the trainings are pretended: validation SRCC is a known function of learning rate and clusters, plus
-noise of a split and of a seed. Two truths: one with an optimum (a learning rate drawn at random, 8 clusters or more),
-one where nothing matters. Beside the rule stand two plain ones: the best trial's own values (argmax), and what lies
-within one standard error of the best confirmed mean.
+Many simulated studies whose truth is known. Each is a whole study: the sampler searches, the best trial's neighbourhood
+is confirmed on other splits, the rule recommends. Only the trainings are pretended: validation SRCC is a known function
+of learning rate and clusters, plus noise of a split and of a seed. Two truths: one with an optimum (a learning rate
+drawn at random, 8 clusters or more), one where nothing matters. Beside the rule stand two plain ones: the best trial's
+own values (argmax), and what lies within one standard error of the best confirmed mean.
 """
 
 from __future__ import annotations
 
-import argparse
+from helpers.command import parser_of
+
+# isort: split
+
 import math
 import multiprocessing
 import sys
@@ -19,8 +22,10 @@ from typing import Any
 
 import numpy as np
 import optuna
+import torch
+from helpers.pretended import PretendedBench, Silent, config
+from helpers.timing import machine_line
 
-from benchmarks.pretended import PretendedBench, Silent, config
 from iqa.commands.cli import run_command
 from iqa.config import ExperimentConfig
 from iqa.tuning.findings import conclude
@@ -84,10 +89,11 @@ def _one_standard_error(axis: dict[str, Any]) -> list[Any]:
 
 
 def main(arguments: list[str]) -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0], allow_abbrev=False)
-    parser.add_argument("--studies", type=int, default=200)
-    parser.add_argument("--workers", type=int, default=2)
+    parser = parser_of(__doc__)
+    parser.add_argument("--studies", type=int, default=200, help="of each truth (default: %(default)s)")
+    parser.add_argument("--workers", type=int, default=2, help="processes (default: %(default)s)")
     options = parser.parse_args(arguments)
+    print(machine_line(torch.device("cpu")), flush=True)
     tasks = [(seed, matters) for matters in (True, False) for seed in range(options.studies)]
     with multiprocessing.get_context("spawn").Pool(options.workers) as pool:
         outcomes = pool.map(one, tasks, chunksize=4)

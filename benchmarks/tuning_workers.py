@@ -1,16 +1,20 @@
-"""Three workers on one study, one of them killed in mid-trial: is any trial lost or counted twice?
+"""Do several workers share a study so that no trial is lost or counted twice, even if one of them is killed?
 
     python benchmarks/tuning_workers.py [--trials 24] [--postgres /usr/lib/postgresql/15/bin | --storage URL]
+                                                                        # 1 to 2 minutes on two cores
 
-Starts a PostgreSQL server of its own in a temporary folder (Debian: apt install postgresql; as root it runs as user
-postgres), holding both the study and MLflow's store. With --storage the study is made there (MySQL, Optuna's proxy, a
-journal file), and MLflow's store is a file. SIGKILL goes to a worker while a trial of its runs; the others meet the
-budget.
+Three workers share a study. SIGKILL goes to one while a trial of its runs; the others meet the budget. It starts a
+PostgreSQL server of its own in a temporary folder (Debian: apt install postgresql; as root it runs as user postgres),
+holding both the study and MLflow's store. With --storage the study is made there (MySQL, Optuna's proxy, a journal
+file), and MLflow's store is a file.
 """
 
 from __future__ import annotations
 
-import argparse
+from helpers.command import ROOT, parser_of
+
+# isort: split
+
 import os
 import shutil
 import signal
@@ -27,6 +31,8 @@ from glob import glob
 from pathlib import Path
 
 import optuna
+import torch
+from helpers.timing import machine_line
 from optuna.storages import RetryHeartbeatStaleTrialCallback
 
 from iqa.commands.cli import run_command
@@ -34,7 +40,6 @@ from iqa.errors import IqaError, UserError
 from iqa.tuning.planned import PROCESS
 from iqa.tuning.storage import open_storage
 
-ROOT = Path(__file__).resolve().parent.parent
 HEARTBEAT = 2
 #: Of the study, after its config.
 NAME = "quick_test"
@@ -77,7 +82,7 @@ def server(binaries: Path) -> Iterator[Places]:
 def start_worker(number: int, places: Places, trials: int, folder: Path) -> subprocess.Popen[bytes]:
     log = (folder / f"worker{number}.log").open("wb")
     command = [
-        *(sys.executable, "-m", "pipelines.tune_optuna", "--config", str(ROOT / "configs/quick_test.json")),
+        *(sys.executable, "-m", "iqa", "tune", "--config", str(ROOT / "configs/quick_test.json")),
         *("--storage", places.study, "--heartbeat", str(HEARTBEAT), "--trials", str(trials)),
         *("--output", str(folder / "experiments"), "--tuned", str(folder / "tuned")),
         *("--data.train_samples", "300", "--data.val_samples", "100", "--tuning.range_values", "3"),
@@ -139,9 +144,10 @@ def report(runs_at: str, trials: int, killed: int, study: optuna.Study) -> None:
 
 
 def main(arguments: list[str]) -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0], allow_abbrev=False)
-    parser.add_argument("--trials", type=int, default=24)
-    parser.add_argument("--postgres", default=next(iter(sorted(glob("/usr/lib/postgresql/*/bin"))), ""))
+    parser = parser_of(__doc__)
+    parser.add_argument("--trials", type=int, default=24, help="of the study (default: %(default)s)")
+    found = next(iter(sorted(glob("/usr/lib/postgresql/*/bin"))), "")
+    parser.add_argument("--postgres", default=found, help="folder with initdb and pg_ctl (default: Debian's)")
     parser.add_argument("--storage", help="where to make the study, in place of PostgreSQL")
     options = parser.parse_args(arguments)
     binaries = Path(options.postgres)
@@ -149,6 +155,7 @@ def main(arguments: list[str]) -> None:
         raise UserError(
             "no PostgreSQL server", got=options.postgres, fix="apt install postgresql, or --postgres FOLDER"
         )
+    print(machine_line(torch.device("cpu")), flush=True)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         given = Places(options.storage or "", f"sqlite:///{folder}/mlflow.db")

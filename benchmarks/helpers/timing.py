@@ -22,25 +22,21 @@ PACKAGES = ("torch", "torchvision", "timm", "mlflow", "scikit-learn", "numpy")
 
 @dataclass(frozen=True)
 class Options:
-    """What every part of the speed table is told.
+    """What every speed script is told.
 
     Attributes:
         device: where to compute.
         rounds: turns that each contender gets.
         quick: the smallest sizes, to see that everything runs; its figures mean nothing.
-        backbones: timm models of the step table.
-        data: folder of real data; a part that needs what is not there raises `LeftOut`.
+        data: folder of real data; whoever needs what is not there raises `LeftOut`.
         scratch: an empty folder for caches and runs, deleted at the end.
-        pictures: training pictures of an epoch of the step table; 0 takes few.
     """
 
     device: torch.device
     rounds: int
     quick: bool
-    backbones: tuple[str, ...]
     data: Path
     scratch: Path
-    pictures: int = 0
 
     @property
     def cifar10(self) -> Path:
@@ -49,19 +45,18 @@ class Options:
 
 
 class LeftOut(Exception):
-    """A part that cannot be measured here, and why."""
+    """What cannot be measured here, and why."""
 
 
 @dataclass(frozen=True)
 class Row:
     """One line of the table: a figure with its 95 % interval over rounds, and what was hoped for."""
 
-    part: str
     what: str
     value: float
     low: float
     high: float
-    unit: str
+    unit: str = ""
     aim: str = ""
     note: str = ""
 
@@ -148,6 +143,13 @@ def machine(device: torch.device) -> dict[str, Any]:
         "python": platform.python_version(),
         "packages": {name: version for name, version in versions.items() if version},
     }
+
+
+def machine_line(device: torch.device) -> str:
+    """The same in one line."""
+    about = machine(device)
+    packages = ", ".join(f"{name} {version}" for name, version in about["packages"].items())
+    return f"{about['gpu'] or about['processor']}, {about['cores']} cores, Python {about['python']}, {packages}"
 
 
 def _version(name: str) -> str | None:

@@ -13,7 +13,6 @@ from typing import Any
 
 import timm
 import torch
-from timing import Options, Timing, in_turns, seconds_of
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
@@ -25,7 +24,9 @@ from iqa.model.quality import QualityModel
 from iqa.training.losses import training_loss
 from iqa.training.optimizer import build_optimizer, parameter_groups
 
-#: Side in pixels that the step table's networks see.
+from .timing import Options, Timing, in_turns, seconds_of
+
+#: Side in pixels that the networks of speed_loop.py see.
 SIDE = 224
 #: Seconds of a bare contender's turn, if that is more than one step.
 TURN_SECONDS = 1.5

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 import numpy as np
 import timm
 import torch
-from baseline_features import BACKBONE, BATCH, Prediction, Split, Vector
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
@@ -18,6 +17,8 @@ from torchvision import transforms
 from iqa import metrics
 from iqa.device import choose_device
 from iqa.model.backbone.weights import load_pretrained
+
+from .baseline_features import BACKBONE, BATCH, Prediction, Split, Vector
 
 LEARNING_RATE = 1e-4
 

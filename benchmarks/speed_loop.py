@@ -1,4 +1,9 @@
-"""Training at 224 px from random weights against its limits, for each backbone.
+"""How far is the training loop from its limit, the bare step, and what does the mixture cost?
+
+    python benchmarks/speed_loop.py --pictures 480        # four backbones: about 45 minutes on two cores
+    python benchmarks/speed_loop.py --pictures 480 --backbones resnet18        # 8 minutes
+
+Training at 224 px from random weights, for each backbone:
 
 R_loop   bare cost of an epoch's pictures / wall seconds of that epoch in `Session.run` under a tracker. Bare is
          forward, loss, backward and optimiser step of the same model on one resident batch at its best of layout and
@@ -13,23 +18,31 @@ R_model  speed of that bare step / of a bare step of the same backbone with timm
          seen is a few per cent: the bare contenders take several turns a round, in both orders.
 R_roof   seconds of the bare step's multiplications, at the rate of a large matrix product in the same precision /
          seconds of the bare step.
+
+Loop and bare contenders take turns; figures are medians with 95 % intervals over rounds.
 """
 
 from __future__ import annotations
 
+from helpers.command import speed_parser, tell
+
+# isort: split
 import importlib.util
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
+from helpers.bare import SIDE, Bare, Repeated, product, short, times
+from helpers.timing import Options, Row, Timing, in_turns, seconds_of
+from helpers.trainings import WARM_UP, cifar10_here
 from PIL import Image
-from speed_bare import SIDE, Bare, Repeated, product, short, times
-from timing import Options, Row, Timing, in_turns, seconds_of
 from torch import Tensor
 
+from iqa.commands.cli import run_command
 from iqa.config.reading import build_config, override_config
 from iqa.model.backbone.several import members
 from iqa.model.quality import QualityModel
@@ -39,7 +52,7 @@ from iqa.training.build import build_model, start_backbone
 from iqa.training.checkpoints import ExperimentFolder
 from iqa.training.session import Session
 
-WARM_UP = 2
+BACKBONES = "resnet18,resnet50,efficientnet_b0,vit_small_patch16_224"
 #: Turns of the bare contenders after each of the loop.
 PASSES = 4
 #: Dense bfloat16 FLOP/s that makers name, by a part of the card's name; the first that fits.
@@ -76,12 +89,12 @@ class Loop:
             self.done.append(next(self._left))
 
 
-def measure(options: Options) -> list[Row]:
-    """The rows of every backbone."""
+def measure(options: Options, backbones: Sequence[str], pictures: int) -> list[Row]:
+    """The rows of every backbone; epochs are of so many training pictures, few if 0."""
     sizes = QUICK if options.quick else GPU if options.device.type == "cuda" else CPU
-    if options.pictures:
-        sizes = replace(sizes, train=options.pictures, val=options.pictures // 4)
-    return [row for name in options.backbones for row in measure_backbone(name, sizes, options)]
+    if pictures:
+        sizes = replace(sizes, train=pictures, val=pictures // 4)
+    return [row for name in backbones for row in measure_backbone(name, sizes, options)]
 
 
 def measure_backbone(name: str, sizes: Sizes, options: Options) -> list[Row]:
@@ -134,11 +147,11 @@ def loop_row(name: str, sizes: Sizes, loop: Loop, took: Timing, each: dict[str, 
         *([] if loop.session.config.tracking.enabled else ["mlflow is not here: no tracking"]),
         *([] if loop.session.config.data.dataset == "cifar10" else ["made-up pictures: no CIFAR-10"]),
     ]
-    return Row("step", f"R_loop {name}", value, low, high, "", ">= 0.95", "; ".join(note for note in notes if note))
+    return Row(f"R_loop {name}", value, low, high, "", ">= 0.95", "; ".join(note for note in notes if note))
 
 
 def model_row(name: str, kind: str, ratio: tuple[float, float, float], facts: str) -> Row:
-    return Row("step", f"R_model {name}{kind}", *ratio, "", ">= 0.97", f"against one linear layer; {facts}")
+    return Row(f"R_model {name}{kind}", *ratio, "", ">= 0.97", f"against one linear layer; {facts}")
 
 
 def roof_row(name: str, flops: int, product_flops: int, each: dict[str, Timing], device: torch.device) -> Row:
@@ -150,7 +163,7 @@ def roof_row(name: str, flops: int, product_flops: int, each: dict[str, Timing],
         if part in card:
             note += f"; {100 * reached / named:.1f} % of the card's {named / 1e12:.0f} in bfloat16"
             break
-    return Row("step", f"R_roof {name}", *roof.over(each["step"]), "", "", note)
+    return Row(f"R_roof {name}", *roof.over(each["step"]), "", "", note)
 
 
 @contextmanager
@@ -189,11 +202,6 @@ def first_batch(session: Session, size: int) -> tuple[Tensor, Tensor]:
     return store.images[rows].to(session.device), store.scores[pictures].to(session.device)
 
 
-def cifar10_here(options: Options) -> bool:
-    """Whether CIFAR-10 can be read."""
-    return options.cifar10.is_dir() and importlib.util.find_spec("datasets") is not None
-
-
 def made_pictures(folder: Path) -> dict[str, str]:
     """A folder of noise, for machines without CIFAR-10: how fast a step is does not depend on what it sees."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -201,3 +209,17 @@ def made_pictures(folder: Path) -> dict[str, str]:
         pixels = np.random.default_rng(number).integers(256, size=(64, 64, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(folder / f"{number}.png")
     return {"dataset": "folder", "root": str(folder)}
+
+
+def main(arguments: list[str]) -> None:
+    parser = speed_parser(__doc__)
+    parser.add_argument("--backbones", default=BACKBONES, help="joined by commas (default: %(default)s)")
+    parser.add_argument("--pictures", type=int, default=0, help="of an epoch, 128 or more (default: few, by device)")
+    given = parser.parse_args(arguments)
+    if given.pictures and given.pictures < 128:
+        parser.error(f"--pictures: got {given.pictures}, expected 128 or more, or 0")
+    tell(lambda options: measure(options, given.backbones.split(","), given.pictures), given)
+
+
+if __name__ == "__main__":
+    run_command(main, sys.argv[1:])

@@ -21,13 +21,14 @@ import numpy as np
 import timm
 import torch
 import yaml
-from baseline_features import BACKBONE, Prediction, Split, Vector
 from torch import nn
 from torchvision.transforms.functional import to_tensor
 
 from iqa import metrics
 from iqa.errors import IqaError
 from iqa.model.backbone.weights import load_pretrained
+
+from .baseline_features import BACKBONE, Prediction, Split, Vector
 
 RUN = "import sys; from pyiqa.train import train_pipeline; train_pipeline(sys.argv.pop())"
 

@@ -30,6 +30,7 @@ from statistics import median
 from typing import Any, TypeVar
 
 import optuna
+from pipelines.teller import Teller
 
 from iqa.commands.cli import run_command
 from iqa.config import ExperimentConfig
@@ -43,7 +44,6 @@ from iqa.tuning.search import Search
 from iqa.tuning.space import apply
 from iqa.tuning.storage import open_storage
 from iqa.tuning.workbench import Workbench
-from pipelines.teller import Teller
 
 T = TypeVar("T")
 ROOT = Path(__file__).resolve().parent.parent
