@@ -1,19 +1,23 @@
-"""What a study costs: trials per minute against the same trainings as separate commands, and the share of tracking.
+"""How much quicker is a study than the same trainings as commands, and what share of it do storage and MLflow take?
 
-    python benchmarks/tuning.py [--config C] [--trials 20] [--workers 2] [--rounds 3] [--separate 4]
-        [--section.key value ...]
+    python benchmarks/tuning_cost.py --config biq2021_lite0 --data.root BIQ2021 --trials 60 --rounds 2
+                                                                        # about 10 minutes on two cores
 
 In one run, pictures and features cached before anything is timed. First the search of a study as a user runs it, with
-several workers and its pruning, by the command itself, from its first trial's start to its last one's end; then the
+several workers and its pruning, by `iqa tune` itself, from its first trial's start to its last one's end; then the
 same with nothing pruned. Then, by turns, a search in one process, with storage and MLflow as a user has them, nothing
 pruned, and the same trainings in one process without either. At last some of the trainings of the study as it is run
-as `train_gpu.py` commands, one after the other, evenly chosen: a command knows nothing to be pruned by. What storage
+as `iqa train` commands, one after the other, evenly chosen: a command knows nothing to be pruned by. What storage
 and tracking take is told twice: as the time of a search that is not spent in its trainings, with what the thread that
 writes to MLflow computes beside them; and as how much slower the search is than the trainings are alone, which other
-programs of the machine blur.
+programs of the machine blur. Any setting of the config can be given by its dotted name.
 """
 
 from __future__ import annotations
+
+from helpers.command import ROOT, parser_of
+
+# isort: split
 
 import argparse
 import json
@@ -30,8 +34,11 @@ from statistics import median
 from typing import Any, TypeVar
 
 import optuna
-from pipelines.teller import Teller
+import torch
+from helpers.timing import machine_line
 
+from iqa.api.calls import Terminal
+from iqa.api.trials import TrialReporter
 from iqa.commands.cli import run_command
 from iqa.config import ExperimentConfig
 from iqa.config.reading import load_config, override_config
@@ -46,7 +53,6 @@ from iqa.tuning.storage import open_storage
 from iqa.tuning.workbench import Workbench
 
 T = TypeVar("T")
-ROOT = Path(__file__).resolve().parent.parent
 
 
 class Clocked:
@@ -94,20 +100,39 @@ class Spent:
         return 100 * (self.whole - self.trainings + self.tracking) / self.whole
 
 
+@dataclass(frozen=True)
+class Measured:
+    """What was timed, in seconds.
+
+    Attributes:
+        trials: of the study as it is run.
+        pruned, unpruned: the search of several workers, as it is run and with nothing pruned.
+        alone, bare: in one process, round by round: the search, and its trainings without storage and MLflow.
+        separate: trainings as commands.
+    """
+
+    trials: list[optuna.trial.FrozenTrial]
+    pruned: float
+    unpruned: float
+    alone: list[Spent]
+    bare: list[float]
+    separate: list[float]
+
+
 def search_seconds(config: ExperimentConfig, folder: Path, name: str) -> Spent:
     """Run a search in this process, with storage and MLflow."""
     storage = open_storage(f"sqlite:///{folder}/{name}.db", 20)
-    bench, teller = Clocked(Workbench(config)), Teller(config)
+    bench, reporter = Clocked(Workbench(config)), TrialReporter(config, Terminal(verbose=True))
     bench.trainer(config)
-    search = Search(config, bench, teller, storage, name)
+    search = Search(config, bench, reporter, storage, name)
     with open_run(config, role="tune", name=name, directory=folder / name) as tracker:
         search.plan()
-        teller.follow(tracker, search.planned, config.tuning.trials)
+        reporter.follow(tracker, search.planned, config.tuning.trials)
         bench.seconds, started = 0.0, time.perf_counter()
         search.work()
         written = sum(processor_seconds(thread) for thread in threading.enumerate() if thread.name == "tracking")
     seconds = time.perf_counter() - started  # what MLflow still had to be told included
-    teller.close()
+    reporter.close()
     return Spent(seconds, bench.seconds, written, [dict(trial.params) for trial in search.planned.trials()])
 
 
@@ -135,7 +160,7 @@ def crew_seconds(
     path.write_text(json.dumps(config.to_dict()))
     arguments = ["--config", str(path), "--storage", url, "--study", name, "--workers", str(workers)]
     process = subprocess.Popen(
-        [sys.executable, "-m", "pipelines.tune_optuna", *arguments, "--output", str(folder / name)],
+        [sys.executable, "-m", "iqa", "tune", *arguments, "--output", str(folder / name)],
         cwd=folder,
         env=surroundings(folder),
         stdout=subprocess.DEVNULL,
@@ -175,7 +200,7 @@ def command_seconds(config: ExperimentConfig, values: dict[str, Any], folder: Pa
     path.write_text(json.dumps(apply(config, values).to_dict()))
     started = time.perf_counter()
     subprocess.run(
-        [sys.executable, "-m", "pipelines.train_gpu", "--config", str(path), "--output", str(folder / "experiments")],
+        [sys.executable, "-m", "iqa", "train", "--config", str(path), "--output", str(folder / "experiments")],
         cwd=folder,
         env=surroundings(folder),
         check=True,
@@ -185,60 +210,74 @@ def command_seconds(config: ExperimentConfig, values: dict[str, Any], folder: Pa
     return time.perf_counter() - started
 
 
-def main(arguments: list[str]) -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0], allow_abbrev=False)
-    parser.add_argument("--config", default="configs/quick_test.json")
-    parser.add_argument("--trials", type=int, default=20)
-    parser.add_argument("--workers", type=int, default=cores())
-    parser.add_argument("--rounds", type=int, default=3, help="in one process; 0 leaves these out")
-    parser.add_argument("--separate", type=int, default=4)
-    options, overrides = parser.parse_known_args(arguments)
-    config = load_config(options.config, overrides)
-    config = override_config(config, ["--tuning.trials", str(options.trials)])
+def measure(config: ExperimentConfig, options: argparse.Namespace) -> Measured:
+    """Search with workers, then in one process beside bare trainings, then as commands."""
     whole = override_config(config, ["--tuning.prune", "false"])
-    crew, workers = dict[str, float](), f"{options.workers} workers"
+    alone, bare = list[Spent](), list[float]()
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder}/mlflow.db"
         Workbench(config).trainer(config)
-        crew["pruned"], trials = crew_seconds(config, options.workers, folder, "pruned")
-        crew["whole"], _ = crew_seconds(whole, options.workers, folder, "whole")
-        alone, bare = list[Spent](), list[float]()
+        pruned, trials = crew_seconds(config, options.workers, folder, "pruned")
+        unpruned, _ = crew_seconds(whole, options.workers, folder, "whole")
         for number in range(options.rounds):
             alone.append(search_seconds(whole, folder, f"round{number}"))
             bare.append(bare_seconds(whole, alone[-1].tried))
         chosen = trials[:: max(1, len(trials) // options.separate)][: options.separate]
         separate = [command_seconds(config, trial.params, folder) for trial in chosen]
-    command = median(separate)
-    pruned = sum(trial.state is optuna.trial.TrialState.PRUNED for trial in trials)
-    epochs = sum(len(trial.intermediate_values) for trial in trials) / len(trials)
-    print(f"\n{config.experiment_name}: {options.trials} trials of {config.training.epochs} epochs")
+    return Measured(trials, pruned, unpruned, alone, bare, separate)
+
+
+def tell(config: ExperimentConfig, workers: int, found: Measured) -> None:
+    """The table, and what storage and tracking take."""
+    count, command = len(found.trials), median(found.separate)
+    pruned = sum(trial.state is optuna.trial.TrialState.PRUNED for trial in found.trials)
+    epochs = sum(len(trial.intermediate_values) for trial in found.trials) / count
+    print(f"\n{config.experiment_name}: {count} trials of {config.training.epochs} epochs")
     print(f"  as a study runs them {pruned} were pruned; {epochs:.1f} epochs on average")
     rows = {
-        f"study as it is run, {workers}": crew["pruned"] / options.trials,
-        f"nothing pruned, {workers}": crew["whole"] / options.trials,
-        f"commands ({len(separate)} timed: {_told(separate, 's')})": command,
+        f"study as it is run, {workers} workers": found.pruned / count,
+        f"nothing pruned, {workers} workers": found.unpruned / count,
+        f"commands ({len(found.separate)} timed: {_told(found.separate, 's')})": command,
     }
-    if options.rounds:
-        one = median(spent.whole for spent in alone)
+    if found.alone:
         rows |= {
-            "nothing pruned, one process": one / options.trials,
-            "bare trainings": median(bare) / options.trials,
+            "nothing pruned, one process": median(spent.whole for spent in found.alone) / count,
+            "bare trainings": median(found.bare) / count,
         }
     for what, seconds in rows.items():
         print(f"  {what:30} {60 / seconds:8.1f} trials/min  {seconds:7.3f} s a trial  {command / seconds:5.1f} times")
-    if not options.rounds:
-        return
-    slower = [100 * (1 - without / spent.whole) for spent, without in zip(alone, bare, strict=True)]
-    print(
-        f"  storage and tracking: {_told([spent.share for spent in alone], '%')} of the search in one process, of which"
-    )
-    print(f"    MLflow's thread computes {_told([100 * spent.tracking / spent.whole for spent in alone], '%')}")
+    if found.alone:
+        tell_share(found)
+
+
+def tell_share(found: Measured) -> None:
+    """What storage and tracking take of a search in one process, both ways."""
+    slower = [100 * (1 - bare / spent.whole) for spent, bare in zip(found.alone, found.bare, strict=True)]
+    share = _told([spent.share for spent in found.alone], "%")
+    computing = _told([100 * spent.tracking / spent.whole for spent in found.alone], "%")
+    print(f"  storage and tracking: {share} of the search in one process, of which")
+    print(f"    MLflow's thread computes {computing}")
     print(f"    the search is slower than the trainings alone by {_told(slower, '%')}")
 
 
 def _told(figures: list[float], unit: str) -> str:
     return f"{median(figures):.1f} {unit} ({', '.join(f'{each:.1f}' for each in figures)})"
+
+
+def main(arguments: list[str]) -> None:
+    parser = parser_of(__doc__)
+    parser.add_argument(
+        "--config", default="quick_test", help="file or standard experiment (default: %(default)s)"
+    )
+    parser.add_argument("--trials", type=int, default=20, help="of a study (default: %(default)s)")
+    parser.add_argument("--workers", type=int, default=cores(), help="of a study (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=3, help="in one process; 0 leaves these out (default: 3)")
+    parser.add_argument("--separate", type=int, default=4, help="trainings as commands (default: %(default)s)")
+    options, overrides = parser.parse_known_args(arguments)
+    config = override_config(load_config(options.config, overrides), ["--tuning.trials", str(options.trials)])
+    print(machine_line(torch.device("cpu")), flush=True)
+    tell(config, options.workers, measure(config, options))
 
 
 if __name__ == "__main__":

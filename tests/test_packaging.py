@@ -59,7 +59,7 @@ def test_conda_has_a_python_that_the_project_allows(conda: dict, project: dict) 
 
 
 #: What people need who keep studies on a server, tables in xlsx, or record the GPU's use: `all` of it is pinned.
-EXTRAS = ("postgres", "mysql", "excel", "gpu")
+EXTRAS = ("postgres", "mysql", "excel", "gpu", "heif")
 
 
 @pytest.mark.parametrize("file", ["requirements.txt", "requirements-dev.txt"])

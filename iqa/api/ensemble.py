@@ -185,7 +185,7 @@ def judge_together(job: Job, *, parent: str | None) -> EvaluationResult:
         job.terminal.say(f"  {member}: SRCC {reached:.4f}")
     evaluated = together(answers)
     claim(job)
-    place, label = place_of(evaluated, each[0])
+    place, label = place_of(job.folder, evaluated, each[0])
     with open_run(
         each[0],
         role="evaluate",

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pandas as pd
 
@@ -13,10 +14,11 @@ from iqa.api.calls import SILENT, Terminal, as_found
 from iqa.api.report import write_report
 from iqa.api.results import EvaluationResult, TrainingResult
 from iqa.config import ExperimentConfig
+from iqa.config.data import Preset
 from iqa.config.reading import with_settings
 from iqa.data.prepared import prepare
-from iqa.errors import UserError
 from iqa.evaluation.evaluated import Evaluated
+from iqa.evaluation.own_test import is_own, refuse_known
 from iqa.evaluation.report import RESULTS, TABLE
 from iqa.files import read_json
 from iqa.scoring import load_scorer
@@ -65,7 +67,7 @@ def judge_experiment(
 ) -> EvaluationResult:
     """Judge one checkpoint; the figures go to a run of their own and to the training's run."""
     evaluated = judge(folder, config, checkpoint, progress=terminal.bars)
-    place, label = place_of(evaluated, config)
+    place, label = place_of(folder.path, evaluated, config)
     history = read_json(folder.history_file) if folder.history_file.is_file() else {"epochs": [], "best_epoch": None}
     trained_in = read_run_note(folder.path).get("run_id")
     with open_run(
@@ -92,14 +94,23 @@ def judge_experiment(
     return EvaluationResult(config.experiment_name, folder.path / place, report, history["epochs"])
 
 
-def place_of(evaluated: Evaluated, config: ExperimentConfig) -> tuple[str, str]:
+def place_of(folder: Path, evaluated: Evaluated, config: ExperimentConfig) -> tuple[str, str]:
     """Where in an experiment's folder a report lies, and what its run and metrics are called after.
 
-    What is said of another data set than the one trained on is kept apart.
+    What is said of another data set than the one trained on is kept apart, each set in a folder of its own.
     """
     if evaluated.trained_on is None:
         return "visualizations", "test"
-    return f"visualizations/{config.data.dataset}", config.data.dataset
+    data = config.data
+    source = Path(data.csv or data.root or data.hub_name or "")
+    published = data.dataset in get_args(Preset)
+    label = data.dataset if published else re.sub(r"[^\w.-]+", "_", f"{data.dataset}-{source.stem}").strip("-")
+    for number in count(1):
+        name = label if number == 1 else f"{label}-{number}"
+        results = folder / "visualizations" / name / RESULTS
+        if not results.is_file() or read_json(results).get("data", evaluated.data) == evaluated.data:
+            break
+    return f"visualizations/{name}", name
 
 
 def log_report(run: Tracker, folder: Path, place: str, figures: dict[str, float | None], *, pictures: bool) -> None:
@@ -121,22 +132,21 @@ def judge(
     """
     scorer = load_scorer(folder.path / checkpoint, config.training.device)
     learned = scorer.config.data
-    foreign = (config.data.dataset, config.data.csv, config.data.hub_name) != (
-        learned.dataset,
-        learned.csv,
-        learned.hub_name,
-    )
-    if foreign and config.data.scored:
+    named = [(each.dataset, each.csv, each.hub_name, each.root) for each in (config.data, learned)]
+    if named[0] != named[1] and config.data.scored:
         # Cut as the model's own pictures were, whatever is usual for this set.
         views = scorer.views
         changes = {"picture_size": views.side, "resize": views.resize, "crops": views.crops}
         config = config.model_copy(update={"data": config.data.model_copy(update=changes)})
     store = prepare(config.data, progress=progress)
-    split = "all" if foreign else "test"
+    manifest = folder.read_manifest()
+    same_settings = named[0][:3] == named[1][:3]
+    own = same_settings if manifest is None else is_own(manifest, store.known_by, same_settings=same_settings)
+    split = "test" if own else "all"
     rows = store.indices(split)
     table = store.manifest.iloc[rows.numpy()].reset_index(drop=True)
-    if not foreign:
-        refuse_known(folder, table)
+    if manifest is not None:
+        refuse_known(manifest, table, [store.known_by[row] for row in rows.tolist()], own=own, folder=folder.path)
     predictions = scorer.predict(store, split, progress=progress)
     calibrated = scorer.calibration(pd.Series(predictions.score)) if scorer.calibration else None
     return Evaluated(
@@ -150,28 +160,9 @@ def judge(
         score_name=store.score_name,
         scale=store.scale,
         calibrated=None if calibrated is None else calibrated.to_numpy(),
-        trained_on=learned.dataset if foreign else None,
+        trained_on=None if own else learned.dataset,
+        data=store.digest,
     )
-
-
-def refuse_known(folder: ExperimentFolder, test: pd.DataFrame) -> None:
-    """See to it that no content of the test was trained on or selected by.
-
-    Raises:
-        UserError: one was, as where another data.split_seed draws the splits anew.
-    """
-    manifest = folder.read_manifest()
-    if manifest is None:
-        return
-    known = set(manifest.loc[manifest["split"] != "test", "content"])
-    contents = test["content"].astype(str).unique()
-    if shared := [name for name in contents if name in known]:
-        raise UserError(
-            f"{folder.path} would be tested on pictures that it was trained on or selected by",
-            got=f"{len(shared)} of {len(contents)} contents, such as {shared[0]}",
-            expected="the test split of its training",
-            fix="leave out settings that draw the splits anew, such as data.split_seed, data.split_shares or data.seed",
-        )
 
 
 def headline(results: dict[str, Any], prefix: str = "test_") -> dict[str, float | None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -111,15 +112,27 @@ def digest(manifest: pd.DataFrame) -> str:
     return hashlib.sha256(to_csv(manifest)).hexdigest()
 
 
-def to_csv(manifest: pd.DataFrame) -> bytes:
-    """The manifest as CSV that reads back to the same values."""
-    return str(manifest[list(COLUMNS)].to_csv(index=False, lineterminator="\n")).encode()
+def to_csv(manifest: pd.DataFrame, known_by: Sequence[str] | None = None) -> bytes:
+    """The manifest as CSV that reads back to the same values, with a further column of what pictures are known by."""
+    table = manifest[list(COLUMNS)]
+    table = table if known_by is None else table.assign(known_by=list(known_by))
+    return str(table.to_csv(index=False, lineterminator="\n")).encode()
 
 
 def from_csv(path: Path) -> pd.DataFrame:
     """What `to_csv` wrote: pictures called 007 or NA keep their names."""
-    text = {column: str for column in COLUMNS if column not in TYPES}
-    return typed(pd.read_csv(path, dtype=text, keep_default_na=False))
+    return typed(_read(path))
+
+
+def from_csv_with_digests(path: Path) -> pd.DataFrame:
+    """The same with the column `known_by`, "" where the file was written without it."""
+    table = _read(path)
+    return typed(table).assign(known_by=table.get("known_by", ""))
+
+
+def _read(path: Path) -> pd.DataFrame:
+    text = {column: str for column in (*COLUMNS, "known_by") if column not in TYPES}
+    return pd.read_csv(path, dtype=text, keep_default_na=False)
 
 
 def _refuse(manifest: pd.DataFrame, column: str, wrong: object, expected: str) -> None:

@@ -16,18 +16,19 @@ from iqa.data.scored.joins import UNREADABLE
 from iqa.data.scored.load import load_scored
 from iqa.data.splits import redraw
 from iqa.data.store.batches import Batches
-from iqa.data.store.cache import cache_folder, open_or_build, recipe_key
+from iqa.data.store.cache import KNOWN_BY, cache_folder, open_or_build, recipe_key
 from iqa.data.store.squares import open_squares
 from iqa.data.store.views import ViewPolicy
 from iqa.data.synthetic import distortions, pseudo_mos
 from iqa.data.synthetic.prepare import MANIFEST, PIXELS, build_pictures
 from iqa.data.synthetic.sources import load_clean
 from iqa.errors import UserError
+from iqa.files import read_json
 
 __all__ = ["Batches", "PixelStore", "prepare"]
 
 #: Goes up when the same settings give other pictures or another layout.
-VERSION = 2
+VERSION = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +47,7 @@ class PixelStore:
         score_name: what the scores are, "MOS" or "pseudo-MOS".
         scale: the scale that people scored on.
         report: which rows of a scored set's table could be used; empty for others.
+        known_by: what each picture, or the clean one that it was made from, is known by, whatever file holds it.
     """
 
     manifest: pd.DataFrame
@@ -58,6 +60,7 @@ class PixelStore:
     score_name: str
     scale: ScoreScale
     report: dict[str, Any] = field(default_factory=dict)
+    known_by: list[str] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.manifest)
@@ -143,6 +146,7 @@ def _scored(data: DataConfig, progress: bool | None) -> PixelStore:
         digest=hashlib.sha256((squares.digest + digest(manifest)).encode()).hexdigest(),
         squares_digest=squares.digest,
         views=views,
+        known_by=[known for known, fine in zip(squares.known_by, readable, strict=True) if fine],
         score_name="MOS",
         scale=found.scale,
         report=found.report.to_dict(),
@@ -180,6 +184,7 @@ def _synthetic(data: DataConfig, progress: bool | None) -> PixelStore:
         digest=cached,
         squares_digest=cached,
         views=ViewPolicy.from_config(data, side),
+        known_by=read_json(folder / KNOWN_BY),
         score_name="pseudo-MOS",
         scale=UNIT,
     )

@@ -47,6 +47,7 @@ class Evaluated:
         scale: the scale that people scored the pictures on; `true` is its share of it.
         calibrated: [N] predictions on the scale that the model was trained on, or None.
         trained_on: the data set that the model learned from, where it is another one than this.
+        data: SHA-256 (hex) of the set that they are of, or "".
 
     Raises:
         UserError: the parts are not about the same number of pictures, or a column is missing.
@@ -63,6 +64,7 @@ class Evaluated:
     scale: ScoreScale = UNIT
     calibrated: NDArray[np.floating] | None = None
     trained_on: str | None = None
+    data: str = ""
 
     def __post_init__(self) -> None:
         if missing := [name for name in COLUMNS if name not in self.table.columns]:

@@ -89,6 +89,7 @@ def _results(evaluated: Evaluated, best_epoch: int | None, seed: int) -> dict[st
         "score_name": evaluated.score_name,
         "scale": evaluated.scale.to_dict(),
         "trained_on": evaluated.trained_on,
+        "data": evaluated.data,
         "caveat": evaluated.caveat,
         "best_epoch": best_epoch,
         "metrics": {

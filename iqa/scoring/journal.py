@@ -94,21 +94,22 @@ class Journal:
             raise no_room(self._path, error) from error
 
     def table(self, inputs: Inputs) -> pd.DataFrame:
-        """One row for each of the inputs' names, in order: image, SCORES, error."""
+        """One row for each of the inputs' names, in order: image, SCORES, error, note."""
         places = {name: place for place, name in enumerate(dict.fromkeys(inputs.names))}
         figures = np.full((len(places), len(SCORES)), math.nan)
-        errors = np.full(len(places), None, dtype=object)
+        errors, notes = (np.full(len(places), None, dtype=object) for _ in range(2))
         for name, fault in inputs.faults.items():
             errors[places[name]] = fault
         for row in self._rows():
             place = places.get(row["image"])
             if place is not None and row["image"] not in inputs.faults:
                 figures[place] = [math.nan if row[key] is None else row[key] for key in SCORES]
-                errors[place] = row["error"]
+                errors[place], notes[place] = row["error"], row.get("note")
         rows = [places[name] for name in inputs.names]
         table = pd.DataFrame(figures[rows], columns=list(SCORES)).astype({"cluster": "Int64"})
         table.insert(0, "image", [_printable(name) for name in inputs.names])
         table["error"] = pd.Series(errors[rows], dtype=object)
+        table["note"] = pd.Series(notes[rows], dtype=object)
         return table
 
     def _claim(self, header: dict[str, Any]) -> None:

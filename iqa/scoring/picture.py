@@ -8,10 +8,9 @@ import io
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
-from iqa.data.store.pictures import as_rgb, read_rgb
-from iqa.data.store.views import ViewPolicy
+from iqa.data.store.pictures import as_rgb, read_rgb, upright
 
 #: A picture: a path, encoded bytes, base64 text of encoded bytes, a Pillow image or uint8 H x W x 3.
 Picture = str | Path | bytes | Image.Image | np.ndarray
@@ -31,7 +30,7 @@ def open_picture(picture: Picture) -> Image.Image:
             raise ValueError(f"an array is a picture if it is uint8 H x W x 3, not {picture.dtype} {picture.shape}")
         return Image.fromarray(picture)
     if isinstance(picture, Image.Image):
-        return as_rgb(ImageOps.exif_transpose(picture))
+        return as_rgb(upright(picture))
     if isinstance(picture, str) and len(picture) > LONGEST_PATH:
         picture = _from_base64(picture)
     if isinstance(picture, bytes):
@@ -40,15 +39,6 @@ def open_picture(picture: Picture) -> Image.Image:
     if not path.is_file():
         raise ValueError("a folder, no picture" if path.is_dir() else "no such file")
     return read_rgb(path)
-
-
-def cut_squares(picture: Picture, views: ViewPolicy) -> np.ndarray:
-    """The squares of a picture, uint8 [n, side, side, 3] with 1 <= n <= `views.crops`.
-
-    Raises:
-        ValueError: it is no picture, or so narrow that its squares would be all enlargement.
-    """
-    return views.cut(open_picture(picture))
 
 
 def describe(picture: Picture) -> str:

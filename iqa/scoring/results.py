@@ -32,7 +32,7 @@ def write_tables(folder: Path, table: pd.DataFrame, wanted: Format) -> Path:
     if wanted == "csv" or (folder / TABLES["csv"]).exists():
         atomic_write(folder / TABLES["csv"], lambda file: table.to_csv(file, index=False, mode="wb"))
     if wanted == "parquet" or (folder / TABLES["parquet"]).exists():
-        typed = table.astype({"error": "string"})
+        typed = table.astype({"error": "string", "note": "string"})
         atomic_write(folder / TABLES["parquet"], lambda file: typed.to_parquet(file, index=False))
     return folder / TABLES[wanted]
 
@@ -50,6 +50,7 @@ def summarise(scorer: Scorer | Ensemble, inputs: Inputs, table: pd.DataFrame) ->
         "pictures": len(table),
         "scored": len(scored),
         "unreadable": len(table) - len(scored),
+        "several_frames": int(table["note"].notna().sum()),
         "score": _spread(scored["score"]),
         "calibrated": _spread(scored["calibrated"]),
     }

@@ -28,7 +28,7 @@ from iqa.metrics import LogisticFit
 from iqa.model.backbone.fused import folded
 from iqa.model.quality import Prediction, QualityModel
 from iqa.scoring.picture import Picture
-from iqa.scoring.stream import Pool, decode_ahead
+from iqa.scoring.stream import Pool, Seen, decode_ahead
 from iqa.training.build import build_feed
 from iqa.training.checkpoints import BEST, load_checkpoint, load_model_state
 
@@ -130,8 +130,8 @@ class Scorer:
         is averaged; nothing is random.
 
         Args:
-            on_error: "row" gives a picture that cannot be read a row without scores, and every row a column
-                `error`: the reason, or None.
+            on_error: "row" gives a picture that cannot be read a row without scores, and every row the columns `error`
+                (the reason, or None) and `note` (what has to be said of it, such as further frames, or None).
 
         Raises:
             UserError: a picture cannot be read, naming it.
@@ -200,7 +200,7 @@ class Scorer:
             figures += said.responsibilities.unbind(1)
         return np.asarray(torch.stack(figures, 1).float().cpu().numpy())
 
-    def _table(self, means: np.ndarray, faults: Sequence[str | None], on_error: str) -> pd.DataFrame:
+    def _table(self, means: np.ndarray, taken: Sequence[Seen], on_error: str) -> pd.DataFrame:
         """Means over pictures [n, 2 + K] as rows."""
         score = pd.Series(means[:, 0])
         cluster = np.full(len(means), np.nan)
@@ -213,10 +213,11 @@ class Scorer:
         if on_error == "row":
             finite = np.isfinite(means[:, 0])
             reasons = [
-                fault or (None if fine else "the model gives no score")
-                for fault, fine in zip(faults, finite, strict=True)
+                seen.fault or (None if fine else "the model gives no score")
+                for seen, fine in zip(taken, finite, strict=True)
             ]
             table["error"] = pd.Series(reasons, dtype=object)
+            table["note"] = pd.Series([seen.note for seen in taken], dtype=object)
         return table
 
 

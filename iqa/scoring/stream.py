@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from iqa.data.store.views import ViewPolicy
 from iqa.processes import cores
-from iqa.scoring.picture import Picture, cut_squares, describe
+from iqa.scoring.picture import Picture, describe, open_picture
 
 #: Threads that decode where nothing is said: each holds a whole decoded picture.
 MOST_WORKERS = 16
@@ -24,6 +24,8 @@ class Seen:
     name: str
     squares: np.ndarray | None
     fault: str | None = None
+    #: What has to be said of a picture that was read, or None.
+    note: str | None = None
 
 
 def decode_ahead(pictures: Iterable[Picture], views: ViewPolicy, workers: int | None, ahead: int) -> Generator[Seen]:
@@ -48,7 +50,10 @@ def decode_ahead(pictures: Iterable[Picture], views: ViewPolicy, workers: int | 
 
 def _see(picture: Picture, views: ViewPolicy) -> Seen:
     try:
-        return Seen(describe(picture), cut_squares(picture, views))
+        opened = open_picture(picture)
+        frames = int(opened.info.get("frames", 1))
+        note = f"the first of {frames} frames or pages" if frames > 1 else None
+        return Seen(describe(picture), views.cut(opened), note=note)
     except ValueError as error:
         reason = str(error)
     except Exception as error:
@@ -68,7 +73,7 @@ class Pool:
 
     def __init__(self, predict: Callable[[Sequence[np.ndarray]], np.ndarray], batch_size: int, width: int) -> None:
         self._predict, self._batch_size = predict, batch_size
-        self._pictures: deque[tuple[int, str | None]] = deque()
+        self._pictures: deque[tuple[int, Seen]] = deque()
         self._squares: deque[np.ndarray] = deque()
         self._values = np.empty((0, width))
 
@@ -80,7 +85,8 @@ class Pool:
     def add(self, seen: Seen) -> None:
         """The next picture; the model runs once a batch is full."""
         squares = () if seen.squares is None else seen.squares
-        self._pictures.append((len(squares), seen.fault))
+        # Its squares are counted here and seen below: no need to hold them twice.
+        self._pictures.append((len(squares), replace(seen, squares=None)))
         self._squares.extend(squares)
         while len(self._squares) >= self._batch_size:
             self._run(self._batch_size)
@@ -90,16 +96,16 @@ class Pool:
         if self._squares:
             self._run(len(self._squares))
 
-    def take(self) -> tuple[np.ndarray, list[str | None]]:
-        """Means of the complete pictures, float64 [n, width], NaN for a faulty one, and the fault of each or None."""
-        means, faults, start = [], [], 0
+    def take(self) -> tuple[np.ndarray, list[Seen]]:
+        """Means of the complete pictures, float64 [n, width], NaN for a faulty one; and each without its squares."""
+        means, taken, start = [], [], 0
         while self._pictures and start + self._pictures[0][0] <= len(self._values):
-            count, fault = self._pictures.popleft()
+            count, seen = self._pictures.popleft()
             means.append(self._values[start : start + count].mean(0) if count else self._nothing)
-            faults.append(fault)
+            taken.append(seen)
             start += count
         self._values = self._values[start:]
-        return np.array(means).reshape(len(means), -1), faults
+        return np.array(means).reshape(len(means), -1), taken
 
     @property
     def _nothing(self) -> np.ndarray:

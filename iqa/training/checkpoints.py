@@ -68,10 +68,11 @@ class ExperimentFolder:
             write_json(self.report_file, report)
 
     def read_manifest(self) -> pd.DataFrame | None:
-        """Every picture with its split, as `iqa.data.manifest` describes; None where a checkpoint came without it."""
-        from iqa.data.manifest import from_csv  # a second, which one who asks for no such experiment need not wait
+        """Every picture with its split and what it is known by; None where a checkpoint came without it."""
+        # A second, which one who asks for no such experiment need not wait.
+        from iqa.data.manifest import from_csv_with_digests
 
-        return from_csv(self.manifest_file) if self.manifest_file.is_file() else None
+        return from_csv_with_digests(self.manifest_file) if self.manifest_file.is_file() else None
 
     def write_history(self, history: list[dict[str, Any]], best_epoch: int | None) -> None:
         write_json(self.history_file, {"best_epoch": best_epoch, "epochs": history})

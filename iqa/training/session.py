@@ -93,7 +93,7 @@ class Session:
             if aside is not None:
                 log.warning("an earlier %s is kept as %s", self.folder.path.name, aside)
             self.folder.write_config(self.config)
-            self.folder.write_data(to_csv(self.store.manifest), self.store.report)
+            self.folder.write_data(to_csv(self.store.manifest, self.store.known_by), self.store.report)
         return self.folder.path
 
     def run(self) -> Iterator[EpochRecord]:

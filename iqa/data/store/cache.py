@@ -17,6 +17,9 @@ from filelock import FileLock, Timeout
 from iqa.files import no_room
 
 RECORD = "record.json"
+#: What the pictures of a folder are known by (`picture_digest`), one for each; no part of what the folder's own digest
+#: is of.
+KNOWN_BY = "known_by.json"
 log = logging.getLogger(__name__)
 
 
@@ -115,7 +118,7 @@ def reserve(path: Path, size: int) -> None:
 
 
 def _digest(files: dict[str, dict[str, Any]]) -> str:
-    parts = [(name, files[name]["sha256"]) for name in sorted(files)]
+    parts = [(name, files[name]["sha256"]) for name in sorted(files) if name != KNOWN_BY]
     return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 

@@ -5,6 +5,7 @@ Neither scores nor splits are kept here, so that every split of a set, and every
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,15 +18,19 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
-from iqa.data.store.cache import open_or_build, recipe_key
+from iqa.data.store.cache import KNOWN_BY, open_or_build, recipe_key
+from iqa.data.store.pictures import picture_digest
 from iqa.data.store.views import ViewPolicy
+from iqa.errors import some
 from iqa.files import read_json, write_json
 
 #: Goes up when the same pictures and policy give other squares or another layout.
-VERSION = 1
+VERSION = 2
 PIXELS, STARTS, UNREADABLE = "pixels.bin", "starts.npy", "unreadable.json"
 #: Pictures decoded ahead of the writing.
 AT_ONCE = 32
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -36,12 +41,14 @@ class Squares:
         images: uint8 [R, 3, S, S]; a private view of the cache file, which writing to it does not change.
         starts: int64 [N + 1]; picture n has the squares starts[n] to starts[n + 1] - 1, none if it is unreadable.
         unreadable: reasons by name of picture.
+        known_by: what each picture is known by, "" for an unreadable one; see `picture_digest`.
         digest: SHA-256 (hex) of it all.
     """
 
     images: Tensor
     starts: Tensor
     unreadable: dict[str, str]
+    known_by: list[str]
     digest: str
 
 
@@ -81,7 +88,8 @@ def open_squares(
     shape = (int(starts[-1]), 3, views.side, views.side)
     # "c": torch wants writable memory; writes stay in this process. Nothing at all cannot be mapped.
     pixels = np.memmap(folder / PIXELS, np.uint8, "c", shape=shape) if shape[0] else np.empty(shape, np.uint8)
-    return Squares(torch.from_numpy(pixels), torch.from_numpy(starts), read_json(folder / UNREADABLE), digest)
+    unreadable, known_by = read_json(folder / UNREADABLE), read_json(folder / KNOWN_BY)
+    return Squares(torch.from_numpy(pixels), torch.from_numpy(starts), unreadable, known_by, digest)
 
 
 def _write(
@@ -94,6 +102,7 @@ def _write(
 ) -> None:
     starts = np.zeros(len(names) + 1, dtype=np.int64)
     unreadable: dict[str, str] = {}
+    known_by, several = [], []
     # tqdm takes None as "only in a terminal".
     hidden = None if progress is None else not progress
     with (
@@ -101,27 +110,34 @@ def _write(
         ThreadPoolExecutor(workers) as threads,
         tqdm(total=len(names), desc="decoding", unit="picture", disable=hidden) as bar,
     ):
-        for number, squares in enumerate(_decoded(threads, names, read, views)):
+        for number, (squares, known, frames) in enumerate(_decoded(threads, names, read, views)):
             if isinstance(squares, str):
                 unreadable[names[number]] = squares
             else:
                 file.write(squares.transpose(0, 3, 1, 2).tobytes())
+            if frames > 1:
+                several.append(names[number])
+            known_by.append(known)
             starts[number + 1] = starts[number] + (0 if isinstance(squares, str) else len(squares))
             bar.update()
+    if several:
+        log.warning("%d pictures have several frames or pages, and the first is taken: %s", len(several), some(several))
     np.save(folder / STARTS, starts, allow_pickle=False)
     write_json(folder / UNREADABLE, unreadable)
+    write_json(folder / KNOWN_BY, known_by)
 
 
 def _decoded(
     threads: ThreadPoolExecutor, names: Sequence[str], read: Callable[[str], Image.Image], views: ViewPolicy
-) -> Iterator[np.ndarray | str]:
-    """The squares of each picture in order, or why it cannot be read."""
+) -> Iterator[tuple[np.ndarray | str, str, int]]:
+    """Of each picture in order: its squares, or why it cannot be read; what it is known by; its file's frames."""
 
-    def decode(name: str) -> np.ndarray | str:
+    def decode(name: str) -> tuple[np.ndarray | str, str, int]:
         try:
-            return views.cut(read(name))
+            picture = read(name)
+            return views.cut(picture), picture_digest(picture), int(picture.info.get("frames", 1))
         except ValueError as error:
-            return str(error)
+            return str(error), "", 1
 
     for start in range(0, len(names), AT_ONCE):
         yield from threads.map(decode, names[start : start + AT_ONCE])

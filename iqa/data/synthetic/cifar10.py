@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import threading
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -13,7 +14,7 @@ from PIL import Image
 
 from iqa.config.data import DataConfig
 from iqa.data.store.hub import HubPlace
-from iqa.data.store.pictures import as_rgb
+from iqa.data.store.pictures import picture_digest, read_rgb
 from iqa.data.synthetic.clean import CleanSource
 from iqa.errors import UserError
 
@@ -33,6 +34,7 @@ class Cifar10Source(CleanSource):
     def __init__(self, data: DataConfig):
         self.picture_size = data.picture_size or 32
         self._seed = data.seed
+        self.known_by = {}
         root = Path(data.root).expanduser() if data.root else None
         self._place = HubPlace(
             "cifar10",
@@ -64,10 +66,11 @@ class Cifar10Source(CleanSource):
         _, split, row = image.split("/")
         try:
             with self._lock:  # arrow rows are read from one file handle
-                picture = self._datasets[split][int(row)]["img"]
-            picture = as_rgb(picture)
-        except (OSError, SyntaxError) as error:
+                content = self._datasets[split][int(row)]["img"]["bytes"]
+        except (OSError, KeyError, TypeError) as error:
             raise ValueError(str(error)) from error
+        picture = read_rgb(io.BytesIO(content or b""))
+        self.known_by[image] = picture_digest(picture)
         side = self.picture_size
         if picture.size != (side, side):
             picture = picture.resize((side, side), Image.Resampling.LANCZOS)
@@ -84,4 +87,7 @@ class Cifar10Source(CleanSource):
                     got={name: part.column_names for name, part in found.items()},
                     expected="splits train and test with a column img",
                 )
-        return {split: found[split] for split in ("train", "test")}
+        from datasets import Image as ImageFeature
+
+        # Undecoded: what is in a picture is opened in one place only.
+        return {split: found[split].cast_column("img", ImageFeature(decode=False)) for split in ("train", "test")}

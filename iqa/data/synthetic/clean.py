@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
@@ -10,10 +11,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from iqa.data.store.pictures import ZOOM, check_header, read_rgb, refuse_unreadable, shrink, square_crop
+from iqa.data.store.pictures import check_header, picture_digest, read_rgb, refuse_unreadable
 
 #: Pillow modes of pictures without colour.
 GREY_MODES = ("1", "L", "LA", "I", "I;16", "I;16L", "I;16B", "I;16N")
+#: A photograph is kept at this many times the side of the pictures cut from it: room to zoom, little memory.
+ZOOM = 2.0
 #: Bytes of decoded photographs that a source keeps while crops are cut from them.
 DECODED_BYTES = 2**28
 
@@ -28,6 +31,8 @@ class CleanSource(ABC):
     picture_size: int
     #: Whether one content gives many pictures, "content#0", "content#1", ...
     crops: bool
+    #: What each content that has been read is known by; see `picture_digest`.
+    known_by: dict[str, str]
 
     @property
     @abstractmethod
@@ -63,6 +68,7 @@ class PhotographSource(CleanSource):
         self._files = files
         self._splits = splits
         self._fingerprint = mark
+        self.known_by = {}
         # One photograph gives many crops and is decoded once; twice the short side stands for the long one.
         size = round(3 * 2 * (ZOOM * side) ** 2)
         self._photograph = lru_cache(maxsize=max(4, DECODED_BYTES // size))(self._decode)
@@ -90,4 +96,33 @@ class PhotographSource(CleanSource):
         return frozenset(name for name, mode in modes.items() if mode in GREY_MODES)
 
     def _decode(self, content: str) -> Image.Image:
-        return shrink(read_rgb(self._files[content]), self.picture_size)
+        photograph = read_rgb(self._files[content])
+        self.known_by[content] = picture_digest(photograph)
+        return shrink(photograph, self.picture_size)
+
+
+def shrink(photograph: Image.Image, side: int) -> Image.Image:
+    """The photograph with its short side at most `ZOOM * side` pixels, aspect kept."""
+    scale = ZOOM * side / min(photograph.size)
+    if scale >= 1:
+        return photograph
+    width, height = (max(1, round(length * scale)) for length in photograph.size)
+    return photograph.resize((width, height), Image.Resampling.LANCZOS)
+
+
+def square_crop(photograph: Image.Image, side: int, content: str, number: int) -> np.ndarray:
+    """Crop `number` of a photograph as uint8 [side, side, 3].
+
+    Crop 0 is the largest centred square. Every other has a place and a zoom of its own, which follow from
+    `content` and `number` alone; it never magnifies unless the photograph is smaller than `side`.
+    """
+    width, height = photograph.size
+    largest = min(width, height)
+    if number == 0:
+        length, left, top = float(largest), (width - largest) / 2, (height - largest) / 2
+    else:
+        rng = np.random.default_rng([zlib.crc32(content.encode()), number])
+        length = largest / rng.uniform(1, max(1.0, min(ZOOM, largest / side)))
+        left, top = rng.uniform(0, (width - length, height - length))
+    box = (left, top, min(left + length, width), min(top + length, height))
+    return np.asarray(photograph.resize((side, side), Image.Resampling.LANCZOS, box=box))

@@ -13,12 +13,13 @@ from tqdm import tqdm
 
 from iqa.config.data import DataConfig
 from iqa.data.manifest import SPLITS, to_csv, validate
-from iqa.data.store.cache import reserve
+from iqa.data.store.cache import KNOWN_BY, reserve
 from iqa.data.store.pictures import refuse_unreadable
 from iqa.data.synthetic.clean import CleanSource
 from iqa.data.synthetic.distortions import distort
 from iqa.data.synthetic.plan import plan_distortions
 from iqa.data.synthetic.pseudo_mos import fidelity, pseudo_mos
+from iqa.files import write_json
 
 PIXELS = "pixels.bin"
 MANIFEST = "manifest.csv"
@@ -65,6 +66,7 @@ def build_pictures(folder: Path, source: CleanSource, data: DataConfig, progress
     manifest["score"] = pseudo_mos(manifest["kind"].tolist(), manifest["level"].tolist(), closeness)
     validate(manifest)
     (folder / MANIFEST).write_bytes(to_csv(manifest))
+    write_json(folder / KNOWN_BY, [source.known_by[content] for content in manifest["content"]])
 
 
 def _chunks(manifest: pd.DataFrame, side: int) -> Iterator[np.ndarray]:
