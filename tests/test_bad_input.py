@@ -51,6 +51,13 @@ def other_weights(folder: Path) -> None:
     torch.save({"fc.weight": torch.zeros(2, 2)}, folder / "other.pth")
 
 
+def deleted_experiment(folder: Path) -> None:
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{folder / 'mlflow.db'}")
+    client.delete_experiment(client.create_experiment("gone", artifact_location=str(folder / "mlruns")))
+
+
 TRAIN_SLIPS = [
     Slip("unknown key", ["--model.n_cluster", "4"], ["model.n_cluster", "model.n_clusters"]),
     Slip("wrong type", ["--training.epochs", "many"], ["training.epochs", "many", "integer"]),
@@ -94,6 +101,17 @@ TRAIN_SLIPS = [
     Slip("flag with nonsense", ["--resume", "perhaps"], ["--resume", "perhaps"]),
     Slip("broken tracking address", ["--tracking.enabled", "true", "--tracking.uri", "gopher://x"], ["gopher"]),
     Slip(
+        "deleted MLflow experiment",
+        ["--tracking.enabled", "true", "--tracking.experiment", "gone"],
+        ["MLflow opens no run"],
+        deleted_experiment,
+    ),
+    Slip(
+        "tracking refused on several splits",
+        ["--tracking.enabled", "true", "--tracking.uri", "gopher://x", "--repeats", "2"],
+        ["gopher"],
+    ),
+    Slip(
         "loss that is not finite",
         ["--training.learning_rate", "10", "--training.optimizer", "sgd", "--training.clip_gradient", "0",
          "--training.loss.smooth_l1", "1e30", "--training.precision", "float32"],
@@ -129,8 +147,8 @@ def test_training_says_what_is_wrong(slip: Slip, tmp_path: Path, ending) -> None
     assert "Traceback" not in said
     for words in slip.message:
         assert words in said
-    kept = [path.read_text() for path in tmp_path.glob("experiments/tiny*/best_model.pth") if path.stat().st_size < 99]
-    assert kept == ["precious"]
+    assert (earlier / "best_model.pth").read_text() == "precious", "what was there has kept its name"
+    assert [path.name for path in (tmp_path / "experiments").iterdir()] == ["tiny"]
 
 
 @pytest.fixture(scope="module")
@@ -142,7 +160,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory, shared_cache: Path) -> Pat
 
     config = build_config({**TINY, "data": {**TINY["data"], "cache_dir": str(shared_cache)}})
     session = Session(config, ExperimentFolder(tmp_path_factory.mktemp("trained") / "tiny"), progress=False)
-    session.claim_folder()
+    with session.claimed():
+        pass
     list(session.run())
     return session.folder.path
 

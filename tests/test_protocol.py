@@ -119,7 +119,7 @@ def test_repeats_that_were_stopped_within_a_training_go_on_to_the_same_figures(
                 yield record
 
     with monkeypatch.context() as patched:
-        patched.setattr("iqa.training.session.Session", Stopping)
+        patched.setattr("iqa.api.running.Session", Stopping)
         with pytest.raises(Interrupted, match="--resume"):
             repeat(settings, tmp_path / "stopped", 2, resume=False)
     folder = tmp_path / "stopped" / "own"

@@ -25,7 +25,7 @@ from iqa.files import read_json
 from iqa.plots.scores import choose_ends, shorten
 from iqa.scoring.inputs import JOURNAL, find_inputs
 
-COLUMNS = ["image", "score", "calibrated", "cluster", "log_likelihood", "error"]
+COLUMNS = ["image", "score", "calibrated", "cluster", "log_likelihood", "error", "note"]
 CALIBRATION = {"parameters": [1.0, 0.0], "linear": True, "low": 0, "high": 100, "higher_is_better": False}
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -19,7 +19,7 @@ from iqa.evaluation.comparison import as_markdown, as_rows, compare_tested, read
 from iqa.evaluation.comparison_splits import compare_splits
 from iqa.files import split_folder, write_json, write_text
 from iqa.plots.comparison import comparison
-from iqa.plots.style import save
+from iqa.plots.style import save_drawn_by
 from iqa.tracking import Tracker, open_run, read_run_note
 from iqa.training.checkpoints import ExperimentFolder
 
@@ -55,7 +55,7 @@ def compare(
     read = [read_config(config, settings) for config in configs]
     check_comparable(read)
     if repeats < 1:
-        raise UserError("repeats counts splits", got=repeats, expected="1 or more")
+        raise UserError("--repeats counts splits", got=repeats, expected="1 or more")
     terminal, output = Terminal(verbose), Path(output)
     folder = output / f"{name}-comparison"
     with open_run(
@@ -152,7 +152,7 @@ def _write(found: dict[str, Any], folder: Path, tracker: Tracker) -> None:
     write_json(folder / "comparison.json", found)
     for name, text in texts.items():
         write_text(folder / name, text)
-    save(comparison(found), folder / "comparison.png")
+    save_drawn_by(lambda: comparison(found), folder / "comparison.png")
     for name in ("comparison.json", *texts):
         tracker.log_files(folder / name)
     tracker.log_pictures(folder)

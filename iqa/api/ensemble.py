@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,13 +17,12 @@ from iqa.config import ExperimentConfig
 from iqa.config.reading import with_settings
 from iqa.errors import UserError
 from iqa.evaluation.evaluated import Evaluated, together
+from iqa.evaluation.report import RESULTS
 from iqa.files import experiment_label, split_folder
 from iqa.metrics import scores
 from iqa.scoring.ensemble import read_members, write_members
 from iqa.tracking import open_run
 from iqa.training.checkpoints import BEST, ExperimentFolder
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -143,27 +142,35 @@ def count_splits(members: list[Path]) -> int:
     return counts[0]
 
 
-def claim(job: Job) -> None:
-    """Make the folder that of this ensemble; another experiment of its name is kept aside."""
+@contextmanager
+def claimed(job: Job) -> Iterator[None]:
+    """Make the folder that of this ensemble; another experiment of its name is kept aside.
+
+    What fails before anything was judged leaves the folder as it was.
+    """
     known = read_members(job.folder)
-    if known is None or [member.resolve() for member in known] != [member.resolve() for member in job.members]:
-        if aside := ExperimentFolder(job.folder).keep_aside():
-            log.warning("an earlier %s is kept as %s", job.folder.name, aside)
+    if known is not None and [member.resolve() for member in known] == [member.resolve() for member in job.members]:
+        yield
+        return
+    with ExperimentFolder(job.folder).claimed(RESULTS):
         job.folder.mkdir(parents=True, exist_ok=True)
         write_members(job.folder, job.members)
+        yield
 
 
 def judge_splits(job: Job, splits: int) -> RepeatsResult:
     """Judge the ensemble of every split, as children of one MLflow run."""
-    claim(job)
     figures = []
-    with open_run(
-        job.split(0).configs()[0],
-        role="evaluate",
-        name=experiment_label(job.folder),
-        directory=job.folder,
-        tags={"repeats": splits},
-    ) as tracker:
+    with (
+        claimed(job),
+        open_run(
+            job.split(0).configs()[0],
+            role="evaluate",
+            name=experiment_label(job.folder),
+            directory=job.folder,
+            tags={"repeats": splits},
+        ) as tracker,
+    ):
         tracker.log_params({"members": _named(job.members)})
         for number in range(splits):
             job.terminal.say(f"split {number + 1} of {splits}")
@@ -184,16 +191,18 @@ def judge_together(job: Job, *, parent: str | None) -> EvaluationResult:
         reached = scores(answers[-1].predicted, answers[-1].true)["srcc"]
         job.terminal.say(f"  {member}: SRCC {reached:.4f}")
     evaluated = together(answers)
-    claim(job)
     place, label = place_of(job.folder, evaluated, each[0])
-    with open_run(
-        each[0],
-        role="evaluate",
-        name=f"{experiment_label(job.folder)}-{label}",
-        parent=parent,
-        directory=job.folder,
-        tags={"backbone": " and ".join(config.model.backbone for config in each)},
-    ) as tracker:
+    with (
+        claimed(job),
+        open_run(
+            each[0],
+            role="evaluate",
+            name=f"{experiment_label(job.folder)}-{label}",
+            parent=parent,
+            directory=job.folder,
+            tags={"backbone": " and ".join(config.model.backbone for config in each)},
+        ) as tracker,
+    ):
         tracker.log_params({"members": _named(job.members)})
         report = write_report(
             evaluated,

@@ -22,7 +22,7 @@ from iqa.evaluation.own_test import is_own, refuse_known
 from iqa.evaluation.report import RESULTS, TABLE
 from iqa.files import read_json
 from iqa.scoring import load_scorer
-from iqa.tracking import Tracker, fetch_experiment, open_run, read_run_note
+from iqa.tracking import Figures, Tracker, fetch_experiment, metric_names, open_run, read_run_note
 from iqa.training.checkpoints import BEST, ExperimentFolder
 
 
@@ -165,13 +165,16 @@ def judge(
     )
 
 
-def headline(results: dict[str, Any], prefix: str = "test_") -> dict[str, float | None]:
-    """The figures that a table of runs compares, with their intervals, and each subset's SRCC."""
+def headline(results: dict[str, Any], prefix: str = "test_") -> Figures:
+    """The figures that a table of runs compares, with their intervals, and each subset's SRCC.
+
+    A subset whose name MLflow would not take, or would mix with another figure's, has one of its own there.
+    """
     figures = {}
     for name, metric in results["metrics"].items():
         figures[f"{prefix}{name}"] = metric["value"]
         figures[f"{prefix}{name}_low"], figures[f"{prefix}{name}_high"] = metric["low"], metric["high"]
-    for subset, part in results["by_subset"].items():
-        # MLflow takes these characters, and no others, in the name of a metric.
-        figures[f"{prefix}srcc_" + re.sub(r"[^\w .:/-]", "_", subset)] = part["srcc"]
-    return figures
+    wanted = {f"{prefix}srcc_{subset}": subset for subset in results["by_subset"]}
+    names = dict(zip(wanted, metric_names(list(wanted), taken=figures), strict=True))
+    figures |= {names[full]: results["by_subset"][subset]["srcc"] for full, subset in wanted.items()}
+    return Figures(figures, {names[full]: subset for full, subset in wanted.items() if names[full] != full})

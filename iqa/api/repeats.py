@@ -5,7 +5,7 @@ One lucky split says little, so a figure worth quoting is the median of several,
 
 from __future__ import annotations
 
-import logging
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +25,6 @@ from iqa.training.losses import Loss, training_loss
 
 #: What is summed up over the splits.
 MEASURES = ("srcc", "plcc", "krcc", "rmse", "plcc_logistic", "rmse_logistic")
-
-log = logging.getLogger(__name__)
 
 
 def repeat(
@@ -52,24 +50,25 @@ def repeat(
     """
     whole = ExperimentFolder(output / config.experiment_name)
     earlier = read_run_note(whole.path).get("run_id") if resume else None
-    if not resume and (aside := whole.keep_aside()):
-        log.warning("an earlier %s is kept as %s", whole.path.name, aside)
-    if whole.config_file.exists():
+    if resume and whole.config_file.exists():
         raise UserError(
             "this folder holds a single training, which splits would be mixed with",
             got=whole.path,
             fix="give --output another folder, or move it away",
         )
     figures = []
-    with open_run(
-        config,
-        role="train",
-        name=config.experiment_name,
-        parent=parent,
-        run_id=earlier,
-        directory=whole.path,
-        tags={"repeats": repeats},
-    ) as tracker:
+    with (
+        nullcontext() if resume else whole.claimed(),
+        open_run(
+            config,
+            role="train",
+            name=config.experiment_name,
+            parent=parent,
+            run_id=earlier,
+            directory=whole.path,
+            tags={"repeats": repeats},
+        ) as tracker,
+    ):
         tracker.log_config(config)
         for number in range(repeats):
             terminal.say(f"\nsplit {number + 1} of {repeats}")

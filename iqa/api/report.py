@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from iqa.evaluation.evaluated import Evaluated
 from iqa.evaluation.report import RESULTS, TABLE, Report, compute
 from iqa.files import write_json, write_text
 from iqa.plots.report import FIGURES
-from iqa.plots.style import save
+from iqa.plots.style import save_drawn_by
 
 
 def write_report(
@@ -27,9 +28,9 @@ def write_report(
 ) -> Report:
     """Write `test_results.json`, `test_predictions.csv` and FIGURES into `directory`.
 
-    Everything is computed and drawn before anything is written, and the results come last, so that an evaluation that
-    fails leaves an earlier one whole. Figures that this one has no ground for are removed: t-SNE where it is
-    skipped or has fewer than five points, training curves where no epoch was recorded.
+    Everything is computed before anything is written, and the results come last. Figures that this one has no ground
+    for are removed (t-SNE where it is skipped or has fewer than five points, training curves where no epoch was
+    recorded); one that cannot be drawn is told and costs nothing else.
 
     Args:
         history: the records of training, one per epoch; may be empty.
@@ -49,17 +50,13 @@ def write_report(
     with tqdm(total=len(FIGURES) + 2, desc="report", disable=hidden, leave=False) as bar:
         report = compute(evaluated, best_epoch=best_epoch, skip_tsne=skip_tsne, seed=seed)
         bar.update()
-        drawn = {}
+        drawn = []
         for name, draw in FIGURES.items():
             bar.set_postfix_str(name)
-            drawn[name] = draw(report, history)
+            if save_drawn_by(partial(draw, report, history), directory / name):
+                drawn.append(name)
             bar.update()
-        for name, figure in drawn.items():
-            if figure is not None:
-                save(figure, directory / name)
-            else:
-                (directory / name).unlink(missing_ok=True)
-        report.results["figures"] = [name for name, figure in drawn.items() if figure is not None]
-        write_text(directory / TABLE, report.table.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
+        report.results["figures"] = drawn
+        write_text(directory / TABLE, report.table.to_csv(index=False, float_format="%.9g", lineterminator="\n"))
         write_json(directory / RESULTS, report.results)
     return report

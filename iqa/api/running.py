@@ -25,15 +25,18 @@ def run_training(session: Session, *, parent: str | None = None, terminal: Termi
     facts = session.facts()
     earlier = read_run_note(folder.path).get("run_id") if session.resumed else None
     terminal.say(", ".join(f"{name} {value}" for name, value in facts.items()))
-    with open_run(
-        config,
-        role="train",
-        name=config.experiment_name,
-        parent=parent,
-        run_id=earlier,
-        directory=session.claim_folder(),
-        tags=facts,
-    ) as tracker:
+    with (
+        session.claimed() as place,
+        open_run(
+            config,
+            role="train",
+            name=config.experiment_name,
+            parent=parent,
+            run_id=earlier,
+            directory=place,
+            tags=facts,
+        ) as tracker,
+    ):
         tracker.log_config(config)
         tracker.log_dataset(
             session.store.manifest,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from iqa.data.store.pictures import read_rgb
 from iqa.errors import Interrupted, UserError
 from iqa.evaluation.evaluated import PSEUDO
 from iqa.plots.scores import PSEUDO_CAVEAT, THUMBNAIL, Shown, choose_ends, contact_sheet, score_histogram
-from iqa.plots.style import save
+from iqa.plots.style import save_drawn_by
 from iqa.scoring import Ensemble, Scorer, load_model
 from iqa.scoring.inputs import Inputs, find_inputs
 from iqa.scoring.journal import Journal, stamp
@@ -181,10 +181,10 @@ def _write_results(job: Job, table: pd.DataFrame, speed: dict[str, Any], tracker
     """Table, figures and, last, the summary that says they are complete."""
     files = [write_tables(job.output, table, job.format)]
     summary = summarise(job.scorer, job.inputs, table) | speed
-    if summary["scored"]:
-        for name, figure in zip((HISTOGRAM, CONTACT_SHEET), _draw(job, table), strict=True):
-            save(figure, job.output / name)
-            tracker.log_picture(job.output / name)
+    drawings = _drawings(job, table) if summary["scored"] else {}
+    summary["figures"] = [name for name, draw in drawings.items() if save_drawn_by(draw, job.output / name)]
+    for name in summary["figures"]:
+        tracker.log_picture(job.output / name)
     write_summary(job.output, summary)
     tracker.log_metrics({key: summary[key] for key in ("pictures", "scored", "unreadable", *speed)})
     tracker.log_metrics({f"score_{key}": value for key, value in (summary["score"] or {}).items()})
@@ -200,8 +200,8 @@ def _write_results(job: Job, table: pd.DataFrame, speed: dict[str, Any], tracker
     return summary
 
 
-def _draw(job: Job, table: pd.DataFrame) -> Iterator[Figure]:
-    """The histogram and the contact sheet."""
+def _drawings(job: Job, table: pd.DataFrame) -> dict[str, Callable[[], Figure]]:
+    """How to draw the histogram and the contact sheet."""
     # A picture that a table repeats is drawn once.
     rows = [
         row for row in {name: row for row, name in enumerate(job.inputs.names)}.values() if table["error"][row] is None
@@ -212,12 +212,15 @@ def _draw(job: Job, table: pd.DataFrame) -> Iterator[Figure]:
         "title": f"{counted(len(rows))} scored by {job.config.experiment_name}",
         "caveat": PSEUDO_CAVEAT if job.scorer.score_name == PSEUDO else None,
     }
-    yield score_histogram(scores, **label)
-    best, worst = (
-        [_shown(job, job.inputs.names[rows[place]], float(scores[place])) for place in end]
-        for end in choose_ends(scores)
-    )
-    yield contact_sheet(best, worst, **label)
+
+    def sheet() -> Figure:
+        best, worst = (
+            [_shown(job, job.inputs.names[rows[place]], float(scores[place])) for place in end]
+            for end in choose_ends(scores)
+        )
+        return contact_sheet(best, worst, **label)
+
+    return {HISTOGRAM: lambda: score_histogram(scores, **label), CONTACT_SHEET: sheet}
 
 
 def _shown(job: Job, name: str, score: float) -> Shown:

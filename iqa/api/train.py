@@ -47,7 +47,7 @@ def train(
     """
     read = read_config(config, settings)
     if repeats < 1:
-        raise UserError("repeats counts splits", got=repeats, expected="1 or more")
+        raise UserError("--repeats counts splits", got=repeats, expected="1 or more")
     terminal = Terminal(verbose)
     if repeats > 1:
         return repeat(read, Path(output), repeats, resume=resume, loss=loss, terminal=terminal)

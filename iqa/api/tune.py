@@ -19,7 +19,7 @@ from iqa.config import ExperimentConfig
 from iqa.config.reading import read_config, with_settings
 from iqa.errors import Interrupted
 from iqa.files import keep_aside, write_json, write_text
-from iqa.plots.style import save
+from iqa.plots.style import save_drawn_by
 from iqa.plots.tuning import recommendation
 from iqa.tracking import Tracker, open_run
 from iqa.tuning.findings import as_markdown, conclude, header, tuned_config
@@ -168,8 +168,8 @@ def write_findings(search: Search, findings: dict[str, Any], folder: Path, track
     rows = [{**row, **row.pop("values"), "curve": json.dumps(row["curve"])} for row in as_rows(search.planned.trials())]
     table = pd.DataFrame(rows).to_csv(index=False)
     write_text(folder / "trials.csv", table)
-    save(
-        recommendation(findings, caveat="validation pictures; the test pictures took no part"),
+    save_drawn_by(
+        lambda: recommendation(findings, caveat="validation pictures; the test pictures took no part"),
         folder / "recommendation.png",
     )
     draw_search(search, folder)

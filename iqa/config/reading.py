@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import copy
 import json
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from types import NoneType
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
 from iqa.config.experiment import ExperimentConfig, flatten
+from iqa.config.guide import from_guide
 from iqa.config.recipes import recipe_texts
 from iqa.config.training import SCHEDULER_PARAMS
 from iqa.errors import UserError, nearest
+
+log = logging.getLogger(__name__)
 
 
 def load_config(path: str | Path, overrides: Sequence[str] = ()) -> ExperimentConfig:
@@ -23,7 +28,7 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> ExperimentCo
     Raises:
         UserError: missing or broken file, unknown key, wrong type or range; the message names the key.
     """
-    return _with_settings(_read_values(Path(path)), dict(parse_overrides(overrides)), where=str(path))
+    return _with_settings(_told(_read_values(Path(path))), dict(parse_overrides(overrides)), where=str(path))
 
 
 def read_config(
@@ -40,8 +45,8 @@ def read_config(
     if isinstance(config, ExperimentConfig):
         return with_settings(config, settings)
     if isinstance(config, Mapping):
-        return _with_settings(copy.deepcopy(dict(config)), dict(settings or {}), where="config")
-    return _with_settings(_read_values(Path(config)), dict(settings or {}), where=str(config))
+        return _with_settings(_told(copy.deepcopy(dict(config))), dict(settings or {}), where="config")
+    return _with_settings(_told(_read_values(Path(config))), dict(settings or {}), where=str(config))
 
 
 def with_settings(config: ExperimentConfig, settings: Mapping[str, Any] | None) -> ExperimentConfig:
@@ -69,7 +74,8 @@ def describe_config(path: str | Path, overrides: Sequence[str] = ()) -> str:
         UserError: as `load_config`.
     """
     config = load_config(path, overrides)
-    written, given = dict(flatten(_read_values(Path(path)))), [key for key, _ in parse_overrides(overrides)]
+    values, _ = from_guide(_read_values(Path(path)))
+    written, given = dict(flatten(values)), [key for key, _ in parse_overrides(overrides)]
     rows = []
     for key, value in config.flat().items():
         from_command = any(key == name or key.startswith(f"{name}.") for name in given)
@@ -92,7 +98,11 @@ def build_config(values: dict[str, Any], where: str = "config") -> ExperimentCon
 
 
 def parse_overrides(arguments: Sequence[str]) -> list[tuple[str, Any]]:
-    """Turn `--a.b 1 --c=x` into [("a.b", 1), ("c", "x")]; values are JSON where they parse, else text."""
+    """Turn `--a.b 1 --c=x` into [("a.b", 1), ("c", "x")].
+
+    A value is JSON where it parses, else text. Where the setting is text it is taken as it stands ("2024", "none"), and
+    null alone means that there is none.
+    """
     pairs: list[tuple[str, Any]] = []
     rest = list(arguments)
     while rest:
@@ -104,7 +114,7 @@ def parse_overrides(arguments: Sequence[str]) -> list[tuple[str, Any]]:
             if not rest:
                 raise UserError(f"--{key} has no value", expected=f"--{key} VALUE")
             text = rest.pop(0)
-        pairs.append((key, _value(text)))
+        pairs.append((key, _text_value(text) if _is_text(key) else _value(text)))
     return pairs
 
 
@@ -144,6 +154,14 @@ def _read_values(path: Path) -> dict[str, Any]:
     return values
 
 
+def _told(values: dict[str, Any]) -> dict[str, Any]:
+    """The guide's further keys in their places, and a word to the user if there were any."""
+    values, note = from_guide(values)
+    if note:
+        log.warning("%s", note)
+    return values
+
+
 def _with_settings(values: dict[str, Any], pairs: dict[str, Any], where: str) -> ExperimentConfig:
     if "training.scheduler" in pairs and isinstance(values.get("training"), dict):
         # Settings of the schedule that the file named mean nothing to the one chosen instead.
@@ -168,14 +186,35 @@ def _value(text: str) -> Any:
         return text
 
 
+def _text_value(text: str) -> str | None:
+    return None if text == "null" else text
+
+
+def _is_text(key: str) -> bool:
+    """Whether the schema takes text and nothing else under this dotted name."""
+    kind: Any = ExperimentConfig
+    for part in key.split("."):
+        fields = getattr(kind, "model_fields", {})
+        if part not in fields:
+            return False
+        kind = fields[part].annotation
+    return all(each is str or each is NoneType or isinstance(each, str) for each in _alternatives(kind))
+
+
+def _alternatives(kind: Any) -> list[Any]:
+    """The types of a union and the values of a Literal, one by one."""
+    if get_origin(kind) is None:
+        return [kind]
+    return [each for part in get_args(kind) for each in _alternatives(part)]
+
+
 def _set(values: dict[str, Any], dotted: str, value: Any) -> None:
     *sections, key = dotted.split(".")
     for section in sections:
         values = values.setdefault(section, {})
         if not isinstance(values, dict):
             raise UserError(f"--{dotted} cannot be set", got=f"'{section}' holds a value, no section")
-    # "scheduler": "none" is a word, not the absence of one.
-    values[key] = "none" if value is None and key == "scheduler" else value
+    values[key] = value
 
 
 def _known_keys(section: type[BaseModel] = ExperimentConfig, prefix: str = "") -> list[str]:

@@ -19,6 +19,8 @@ VAL_SHARE = 0.1
 TRIES = 64
 #: A draw is good enough with this share of the pictures in the wrong split.
 TOLERANCE = 0.001
+#: A correlation needs so many pictures.
+LEAST = 2
 
 
 def split_by_group(
@@ -72,9 +74,10 @@ def complete_split(table: pd.DataFrame, shares: Sequence[float], seed: int) -> n
         shares: of train, val and test.
 
     Raises:
-        UserError: only some rows name a split, none is for training, a group is in two splits, or there are
-            too few groups.
+        UserError: only some rows name a split or a group, none is for training, a group is in two splits, or
+            there are too few groups.
     """
+    _refuse_partial_groups(table)
     content = contents(table)
     split = np.array(table["split"], dtype=object)
     named = set(split) - {""}
@@ -147,6 +150,50 @@ def _deal(sizes: np.ndarray, wanted: np.ndarray, order: np.ndarray) -> np.ndarra
         lacking[split] -= sizes[group]
         empty.discard(split)
     return chosen
+
+
+def refuse_useless(split: np.ndarray, scores: np.ndarray) -> None:
+    """Refuse splits that no epoch could be chosen, or no model be judged, on.
+
+    Args:
+        split: of each picture.
+        scores: of each picture.
+
+    Raises:
+        UserError: validation or test have fewer than two pictures, or pictures that are all scored alike.
+    """
+    counts = ", ".join(f"{(split == name).sum()} {name}" for name in SPLITS)
+    for name, what in (("val", "validation"), ("test", "test")):
+        found = scores[split == name]
+        if len(found) < LEAST:
+            raise UserError(
+                f"{len(found) or 'no'} {what} picture{'s' * (len(found) != 1)}: a correlation needs {LEAST} at the least",
+                got=f"{len(split)} pictures: {counts}",
+                expected=f"{LEAST} or more with different scores in validation and in test; figures mean little below 30",
+                fix="give more pictures, or larger data.split_shares such as [0.5, 0.25, 0.25]",
+            )
+        if len(np.unique(found)) < 2:
+            raise UserError(
+                f"the {what} scores are all alike: nothing can be told from them",
+                got=f"{len(found)} pictures with one and the same score, of {len(split)}: {counts}",
+                expected="pictures of different quality in each split",
+                fix="mend the set's split, or let one be drawn: data.columns.split '' and another data.split_seed; "
+                "where most scores are alike, data.split_shares with more for this split",
+            )
+
+
+def _refuse_partial_groups(table: pd.DataFrame) -> None:
+    """Rows without a group are no contents of their own where others have one: whoever merged cells means the group
+    above."""
+    bare = (table["group"] == "").to_numpy()
+    if bare.any() and not bare.all():
+        raise UserError(
+            "only some rows name a group",
+            got=f"{bare.sum()} of {len(bare)} rows name none, such as {table['image'][bare].iloc[0]}",
+            expected="a group in every row, or in none: pictures of one group stay in one split",
+            fix="complete the column (merged cells keep their value in the first row alone: table[column].ffill() in "
+            "pandas fills the others), or set data.columns.group to '' if each picture stands alone",
+        )
 
 
 def _refuse_crossing(content: np.ndarray, split: np.ndarray) -> None:

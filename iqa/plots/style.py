@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import io
+import logging
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import wraps
+from functools import cache, wraps
 from pathlib import Path
 from textwrap import fill
 from typing import Any, ParamSpec
 
 import matplotlib as mpl
 import numpy as np
+from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
@@ -21,6 +25,8 @@ from matplotlib.ticker import NullFormatter
 from iqa.files import atomic_write
 
 P = ParamSpec("P")
+
+log = logging.getLogger(__name__)
 
 DPI = 200
 RED = "#c1121f"
@@ -34,8 +40,15 @@ _LONGEST_LEGEND = 12
 #: Letters of a footnote that fit into an inch.
 _NOTE_LETTERS = 18
 
+#: Fonts with Chinese, Japanese and Korean letters, as systems bring them.
+_FURTHER_FONTS = (
+    *("Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Sans SC", "Source Han Sans SC", "Source Han Sans CN"),
+    *("WenQuanYi Micro Hei", "WenQuanYi Zen Hei", "Microsoft YaHei", "SimHei", "PingFang SC", "Hiragino Sans GB"),
+    *("Heiti SC", "Arial Unicode MS", "Droid Sans Fallback", "Noto Sans CJK KR"),
+)
 _STYLE: dict[Any, Any] = {
-    "font.family": "DejaVu Sans",
+    # Names of files and groups are text of a user's: a dollar sign in them begins no formula.
+    "text.parse_math": False,
     "font.size": 9,
     "axes.titlesize": 10,
     "axes.titleweight": "bold",
@@ -62,12 +75,23 @@ _STYLE: dict[Any, Any] = {
 }
 
 
+@cache
+def _fonts() -> tuple[str, ...]:
+    """DejaVu Sans, and after it the installed fonts that have what it lacks."""
+    installed = {font.name for font in font_manager.fontManager.ttflist}
+    return ("DejaVu Sans", *(name for name in _FURTHER_FONTS if name in installed))
+
+
+def _style() -> dict[Any, Any]:
+    return {**_STYLE, "font.family": list(_fonts())}
+
+
 def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
     """Draw in this style and leave matplotlib's settings as they were."""
 
     @wraps(draw)
     def with_style(*args: P.args, **kwargs: P.kwargs) -> Figure:
-        with mpl.rc_context(_STYLE):
+        with mpl.rc_context(_style()):
             return draw(*args, **kwargs)
 
     return with_style
@@ -93,8 +117,41 @@ def new_figure(width: float, height: float, title: str, caveat: str | None) -> F
 
 def save(figure: Figure, path: Path) -> None:
     """Write `figure` as PNG, whole or not at all."""
-    with mpl.rc_context(_STYLE):
-        atomic_write(path, lambda file: figure.savefig(file, format="png", dpi=DPI))
+    atomic_write(path, lambda file: file.write(_rendered(figure)))
+
+
+def save_drawn_by(draw: Callable[[], Figure | None], path: Path) -> bool:
+    """Draw a figure and write it as PNG; one that cannot be drawn is told and left out, for numbers are worth more.
+
+    An older file of this name goes where there is no figure.
+
+    Returns:
+        whether there is one.
+
+    Raises:
+        IqaError: no room on the disk.
+    """
+    content = None
+    try:
+        if (figure := draw()) is not None:
+            content = _rendered(figure)
+    except Exception as error:
+        reason = str(error).strip().partition("\n")[0][:200] or type(error).__name__
+        log.warning("warning: the figure %s cannot be drawn: %s", path.name, reason)
+    if content is None:
+        path.unlink(missing_ok=True)
+        return False
+    picture = content
+    atomic_write(path, lambda file: file.write(picture))
+    return True
+
+
+def _rendered(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    with mpl.rc_context(_style()), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing")  # a box is drawn in its place
+        figure.savefig(buffer, format="png", dpi=DPI)
+    return buffer.getvalue()
 
 
 def outside_legend(axes: Axes, title: str, entries: int) -> None:

@@ -112,6 +112,7 @@ def _learning_rate(axes: Axes, epochs: NDArray[np.float64], values: NDArray[np.f
     positive = values[np.isfinite(values) & (values > 0)]
     if len(positive) and positive.max() > _VARIES * positive.min():
         axes.set_yscale("log")
+        axes.yaxis.set_major_formatter("{x:g}")
         if positive.max() > 10 * positive.min():
             axes.yaxis.set_minor_formatter(NullFormatter())
     else:

@@ -66,9 +66,10 @@ def finished(folder: Path, inputs: Inputs, wanted: Format) -> dict[str, Any] | N
     if not all((folder / name).is_file() for name in (SUMMARY, TABLES[wanted])):
         return None
     summary = read_json(folder / SUMMARY)
-    figures = all((folder / name).is_file() for name in (HISTOGRAM, CONTACT_SHEET))
     known: dict[str, Any] = summary if isinstance(summary, dict) else {}
-    return known if known.get("inputs") == inputs.digest and (figures or not known.get("scored")) else None
+    figures = known.get("figures", [HISTOGRAM, CONTACT_SHEET] if known.get("scored") else [])
+    whole = all((folder / name).is_file() for name in figures)
+    return known if known.get("inputs") == inputs.digest and whole else None
 
 
 def _spread(values: pd.Series) -> dict[str, float] | None:

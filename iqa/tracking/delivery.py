@@ -30,6 +30,8 @@ RANDOM_NAME = r"[a-z]+-[a-z]+-\d{1,4}"
 PARAMS_PER_BATCH, METRICS_PER_BATCH, TAGS_PER_BATCH = 100, 800, 100
 #: What of a run MLflow takes together.
 BATCHED = ("batch", "metrics", "tags")
+#: What can be handed over in parts, and what the parts are of.
+DIVISIBLE, ENTRIES = (*BATCHED, "params"), ("params", "metrics", "tags")
 
 
 def create_run(client: MlflowClient, delivery: Delivery) -> str:
@@ -76,8 +78,9 @@ def reopen_run(client: MlflowClient, delivery: Delivery) -> None:
     if run.info.lifecycle_stage == "deleted":
         raise UserError(f"the run {delivery['run']} was deleted")
     unnamed = re.fullmatch(RANDOM_NAME, run.info.run_name or "")
-    client.update_run(delivery["run"], status="RUNNING", name=delivery["name"] if unnamed else None)
+    # The tags first: a run that is RUNNING by the name of the process that left it would be buried.
     send_batch(client, delivery)
+    client.update_run(delivery["run"], status="RUNNING", name=delivery["name"] if unnamed else None)
 
 
 def send_batch(client: MlflowClient, delivery: Delivery) -> None:
@@ -202,8 +205,34 @@ def joined(together: list[Delivery]) -> Delivery:
     }
 
 
+def entries(delivery: Delivery) -> int:
+    """How many settings, figures and tags a delivery has that MLflow could take one by one."""
+    return sum(len(delivery.get(kind, ())) for kind in ENTRIES) if delivery["what"] in DIVISIBLE else 1
+
+
+def halves(delivery: Delivery) -> list[Delivery]:
+    """Two deliveries of one that has several entries."""
+    all_of_it = [
+        (kind, entry)
+        for kind in ENTRIES
+        for entry in (delivery.get(kind, []) if kind == "metrics" else delivery.get(kind, {}).items())
+    ]
+    middle = len(all_of_it) // 2
+    result = []
+    for part in (all_of_it[:middle], all_of_it[middle:]):
+        content = {kind: [entry for each, entry in part if each == kind] for kind in ENTRIES}
+        kept = {kind: held if kind == "metrics" else dict(held) for kind, held in content.items() if held}
+        result.append({"what": delivery["what"], "run": delivery["run"], **kept})
+    return result
+
+
 def texts(tags: dict[str, Any]) -> dict[str, str]:
-    return {key: str(value)[:TAG_LENGTH] for key, value in tags.items() if value is not None}
+    """Tags as texts that every database takes."""
+    return {
+        key: str(value)[:TAG_LENGTH].encode(errors="backslashreplace").decode().replace("\0", "\\x00")
+        for key, value in tags.items()
+        if value is not None
+    }
 
 
 def now() -> int:

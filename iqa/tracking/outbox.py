@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from iqa.files import write_text
-from iqa.tracking.delivery import PENDING, SENDERS, Delivery, create_run, joined, neighbours
+from iqa.tracking.delivery import PENDING, SENDERS, Delivery, create_run, entries, halves, joined, neighbours
 from iqa.tracking.notes import read_run_note, write_run_note
-from iqa.tracking.store import Verdict, check_uri, connect, judge, public_uri, reachable
+from iqa.tracking.store import Verdict, check_uri, connect, cut, first_line, judge, public_uri, reachable
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 #: Run ids of runs that no server has seen yet begin so.
 UNBORN = "pending-"
 RETRY_SECONDS = 30.0
+#: Different warnings of one run, and bytes of each: what is wrong with one figure may be wrong with a thousand.
+MOST_WARNINGS, WARNING_LENGTH = 20, 1500
 
 log = logging.getLogger(__name__)
 
@@ -131,10 +133,12 @@ class Outbox:
         """Hand over what MLflow takes together; returns what has to wait."""
         if self.down or self._hurry:
             return together
-        verdict = self._attempt(joined(together), alone=len(together) == 1)
-        if verdict == "refused" and len(together) > 1:
-            # What is faulty must not cost the run the rest.
-            return [waiting for each in together for waiting in self._deliver([each])]
+        alone = len(together) == 1 and entries(together[0]) < 2
+        verdict = self._attempt(joined(together), alone=alone)
+        if verdict == "refused" and not alone:
+            # What is faulty must not cost the run the rest, down to the other figures of an epoch.
+            parts = together if len(together) > 1 else halves(together[0])
+            return [waiting for each in parts for waiting in self._deliver([each])]
         return together if verdict in ("unreachable", "later") else []
 
     def _attempt(self, delivery: Delivery, *, alone: bool = True) -> Verdict | None:
@@ -209,9 +213,10 @@ class Outbox:
         )
 
     def _warn_once(self, message: str) -> None:
-        if message not in self._warned:
-            self._warned.add(message)
-            warn(message)
+        if message in self._warned or len(self._warned) > MOST_WARNINGS:
+            return
+        self._warned.add(message)
+        warn(message if len(self._warned) <= MOST_WARNINGS else "what else MLflow does not take is no longer told")
 
     def _read_pending(self) -> list[Delivery]:
         if self._directory is None or not (self._directory / PENDING).is_file():
@@ -238,11 +243,7 @@ class Outbox:
 
 
 def warn(message: str) -> None:
-    log.warning("warning: %s", message)
-
-
-def first_line(error: object) -> str:
-    return str(error).strip().partition("\n")[0][:300]
+    log.warning("warning: %s", cut(message, WARNING_LENGTH))
 
 
 def relative_path(path: Path, directory: Path | None) -> str:

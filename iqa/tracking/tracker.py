@@ -14,6 +14,7 @@ from iqa.processes import this_process
 from iqa.records import EpochRecord
 from iqa.tracking.delivery import now
 from iqa.tracking.endings import PROCESS_TAG
+from iqa.tracking.names import CALLED, Figures, metric_names
 from iqa.tracking.outbox import UNBORN, Outbox, relative_path
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ class Tracker:
         self._directory = directory
         self.new_run = new_run
         self._experiment = experiment
+        self._names: dict[str, str] = {}
         self.uri = outbox.uri if outbox else None
 
     @property
@@ -88,7 +90,11 @@ class Tracker:
         self._put_metrics(record.metrics(), step=record.epoch)
 
     def log_metrics(self, metrics: Mapping[str, float | None], step: int = 0) -> None:
-        """Log figures by name; those that are None or not finite are left out."""
+        """Log figures by name; those that are None or not finite are left out.
+
+        A name that some store of MLflow would not take is given another one, and a tag `metric.<that name>` tells what
+        it was.
+        """
         self._put_metrics(metrics, step=step)
 
     def log_tags(self, tags: Mapping[str, Any]) -> None:
@@ -129,13 +135,16 @@ class Tracker:
         self._put("model", path=relative_path(experiment_directory, self._directory))
 
     def _put_metrics(self, metrics: Mapping[str, float | None], step: int) -> None:
-        entries = [
-            [name, float(value), now(), step]
-            for name, value in metrics.items()
-            if value is not None and math.isfinite(value)
-        ]
-        if entries:
-            self._put("metrics", metrics=entries)
+        figures = {name: float(each) for name, each in metrics.items() if each is not None and math.isfinite(each)}
+        if not figures or self._outbox is None:
+            return
+        new = [name for name in figures if name not in self._names]
+        self._names |= zip(new, metric_names(new, self._names.values()), strict=True)
+        entries = [[self._names[name], value, now(), step] for name, value in figures.items()]
+        told = metrics.called if isinstance(metrics, Figures) else {}
+        called = {self._names[name]: told.get(name, name) for name in figures}
+        tags = {f"{CALLED}{name}": own for name, own in called.items() if name != own}
+        self._put("metrics", metrics=entries, **({"tags": tags} if tags else {}))
 
     def _put(self, what: str, **content: Any) -> None:
         if self._outbox and self._run:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import pickle
 import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +28,8 @@ _STATISTICS = {"mean": "running_mean", "variance": "running_var", "batches": "nu
 _OLD_STATISTIC = re.compile(r"(.*(?:standardise|standardise_likelihood|embedding\.0))\.(mean|variance|batches)")
 BEST, LAST = "best_model.pth", "last_model.pth"
 
+log = logging.getLogger(__name__)
+
 
 class ExperimentFolder:
     """`experiments/<name>/` and the files in it."""
@@ -38,11 +44,26 @@ class ExperimentFolder:
         self.report_file = self.path / "data_report.json"
         self.visualizations = self.path / "visualizations"
 
-    def keep_aside(self) -> Path | None:
-        """Move an earlier experiment of this name to `<name>.1`, `.2`, ...; returns its new place, if any."""
-        if not self.path.exists() or (self.path.is_dir() and not any(self.path.iterdir())):
-            return None
-        return keep_aside(self.path)
+    @contextmanager
+    def claimed(self, worth_keeping: str = LAST) -> Iterator[None]:
+        """Make the folder free for what the block does; an earlier experiment of this name becomes `<name>.1`, `.2`.
+
+        A block that fails before it has written a file called `worth_keeping` takes away what it wrote, and the earlier
+        experiment gets its name back.
+        """
+        aside = None
+        if self.path.is_file() or (self.path.is_dir() and any(self.path.iterdir())):
+            aside = keep_aside(self.path)
+            log.warning("an earlier %s is kept as %s", self.path.name, aside)
+        try:
+            yield
+        except BaseException:
+            if not any(self.path.rglob(worth_keeping)):
+                shutil.rmtree(self.path, ignore_errors=True)
+                if aside is not None:
+                    aside.rename(self.path)
+                    log.warning("nothing came of it, so %s has its name back", self.path.name)
+            raise
 
     def read_config(self) -> ExperimentConfig:
         """The config that the experiment was trained with.

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +32,6 @@ from iqa.training.losses import Loss, training_loss
 
 #: Epochs shorter than this many seconds share a save: a kill then costs at most that much work.
 SAVE_EVERY = 2.0
-
-log = logging.getLogger(__name__)
 
 
 class Session:
@@ -86,15 +83,18 @@ class Session:
         self._best_state: dict[str, Any] | None = None
         self._saved_at = float("-inf")
 
-    def claim_folder(self) -> Path:
-        """Make the experiment's folder ours: an earlier experiment of this name is kept aside, never overwritten."""
-        if not self.resumed:
-            aside = self.folder.keep_aside()
-            if aside is not None:
-                log.warning("an earlier %s is kept as %s", self.folder.path.name, aside)
-            self.folder.write_config(self.config)
-            self.folder.write_data(to_csv(self.store.manifest, self.store.known_by), self.store.report)
-        return self.folder.path
+    @contextmanager
+    def claimed(self) -> Iterator[Path]:
+        """Around the training: the experiment's folder, ours; an earlier experiment is kept aside, never overwritten.
+
+        What fails before its first epoch is saved leaves the folder as it was.
+        """
+        with nullcontext() if self.resumed else self.folder.claimed():
+            if not self.resumed:
+                self.folder.write_config(self.config)
+                manifest = to_csv(self.store.manifest, self.store.known_by)
+                self.folder.write_data(manifest, self.store.report)
+            yield self.folder.path
 
     def run(self) -> Iterator[EpochRecord]:
         """Train what is left; each record comes after its epoch is on disk, or will be within SAVE_EVERY seconds.

@@ -44,9 +44,9 @@ class Workers:
         self, workers: int, config: ExperimentConfig, folder: Path, *, storage: str, study: str, heartbeat: int
     ) -> None:
         if workers < 1:
-            raise UserError("workers is a number of processes", got=workers, expected="1 or more")
+            raise UserError("--workers is a number of processes", got=workers, expected="1 or more")
         if heartbeat < 1:
-            raise UserError("heartbeat is in seconds", got=heartbeat, expected="1 or more")
+            raise UserError("--heartbeat is in seconds", got=heartbeat, expected="1 or more")
         self._workers, self._config, self._folder = workers, config, folder
         self._options = ["--storage", storage, "--study", study, "--heartbeat", str(heartbeat)]
         self._processes: list[subprocess.Popen[bytes]] = []

@@ -34,7 +34,14 @@ def written(evaluated, tmp_path_factory):
 @pytest.fixture
 def undrawn(monkeypatch):
     """Reports whose figures are not rendered, for tests that only read numbers."""
-    monkeypatch.setattr(files, "save", lambda figure, path: None)
+
+    def unrendered(draw, path) -> bool:
+        if draw() is None:
+            path.unlink(missing_ok=True)
+            return False
+        return True
+
+    monkeypatch.setattr(files, "save_drawn_by", unrendered)
     monkeypatch.setattr(report, "SAMPLES", 20)
 
 
@@ -106,14 +113,35 @@ def test_skipped_and_groundless_figures_of_an_earlier_run_are_removed(evaluated,
 def test_a_report_that_fails_leaves_the_earlier_one_whole(evaluated, tmp_path, undrawn):
     (tmp_path / "test_results.json").write_text("{}")
     (tmp_path / "features_tsne.png").write_bytes(b"of an earlier run")
+    broken = dataclasses.replace(evaluated, features=np.full((len(evaluated), 3), np.nan))
+    with pytest.raises(UserError, match="not finite"):
+        write_report(broken, [], tmp_path, best_epoch=None, skip_tsne=True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["features_tsne.png", "test_results.json"]
 
+
+def test_a_figure_that_cannot_be_drawn_is_told_and_costs_nothing_else(tmp_path, monkeypatch, caplog):
     def unreadable(row: int) -> np.ndarray:
         raise UserError("an unreadable picture")
 
-    broken = dataclasses.replace(evaluated, thumbnail=unreadable)
-    with pytest.raises(UserError, match="unreadable"):
-        write_report(broken, [], tmp_path, best_epoch=None, skip_tsne=True)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["features_tsne.png", "test_results.json"]
+    broken = dataclasses.replace(make_evaluated(60, 2), thumbnail=unreadable)
+    (tmp_path / "sample_predictions.png").write_bytes(b"of an earlier run")
+    results = write_report(broken, [], tmp_path, best_epoch=None, skip_tsne=True).results
+    assert "sample_predictions.png cannot be drawn: an unreadable picture" in caplog.text
+    assert not (tmp_path / "sample_predictions.png").exists()
+    drawn = {"predictions_scatter.png", "cluster_distribution.png", "features_pca.png"}
+    assert set(results["figures"]) == drawn
+    assert {path.name for path in tmp_path.iterdir()} == {*drawn, "test_results.json", "test_predictions.csv"}
+
+
+@pytest.mark.parametrize("name", ["price_$20_to_$30", "a$x_$", "$\\frac{", "风景", "a_{b}^c", "%d {x}"])
+def test_a_name_is_drawn_as_it_is_written(name, tmp_path):
+    photos = make_evaluated(60, 2)
+    table = photos.table.assign(kind=None, level=None, image=f"{name}.png", subset=name)
+    results = write_report(
+        dataclasses.replace(photos, table=table, score_name="MOS", trained_on=name),
+        [], tmp_path, best_epoch=None, skip_tsne=True,
+    ).results  # fmt: skip
+    assert len(results["figures"]) == 4
 
 
 def test_what_does_not_exist_is_null(tmp_path, undrawn):

@@ -15,9 +15,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from drawn import draw
 from PIL import Image
 from places import ROOT
-from test_sources import draw
 
 from iqa.config.data import DataConfig
 from iqa.data.manifest import PRISTINE, SPLITS

@@ -57,12 +57,43 @@ def test_a_checkpoint_of_another_model_is_refused(tmp_path: Path) -> None:
 
 def test_earlier_experiments_are_numbered(tmp_path: Path) -> None:
     folder = ExperimentFolder(tmp_path / "a")
-    assert folder.keep_aside() is None
-    for name in ("a.1", "a.2"):
+    for name in ("a", "a.1", "a.2"):
+        with folder.claimed():
+            assert not folder.path.exists()
+            folder.path.mkdir()
+            (folder.path / "config.json").write_text(name)
+    assert {path.name: (path / "config.json").read_text() for path in tmp_path.iterdir()} == {
+        "a": "a.2",
+        "a.1": "a",
+        "a.2": "a.1",
+    }
+
+
+def fail_after_writing(folder: ExperimentFolder, file: Path, fault: BaseException) -> None:
+    with folder.claimed():
         folder.path.mkdir()
-        (folder.path / "config.json").write_text(name)
-        assert folder.keep_aside() == tmp_path / name
-    assert (tmp_path / "a.1" / "config.json").read_text() == "a.1"
+        file.write_text("new")
+        raise fault
+
+
+@pytest.mark.parametrize("fault", [UserError("refused"), KeyboardInterrupt()])
+def test_what_fails_before_anything_is_saved_leaves_the_folder_as_it_was(tmp_path: Path, fault: BaseException) -> None:
+    folder = ExperimentFolder(tmp_path / "a")
+    folder.path.mkdir()
+    (folder.path / "config.json").write_text("precious")
+    with pytest.raises(type(fault)):
+        fail_after_writing(folder, folder.config_file, fault)
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+    assert folder.config_file.read_text() == "precious"
+
+
+def test_what_fails_later_keeps_both(tmp_path: Path) -> None:
+    folder = ExperimentFolder(tmp_path / "a")
+    folder.path.mkdir()
+    folder.last.write_text("precious")
+    with pytest.raises(UserError):
+        fail_after_writing(folder, folder.last, UserError("late"))
+    assert (folder.last.read_text(), (tmp_path / "a.1" / "last_model.pth").read_text()) == ("new", "precious")
 
 
 def test_a_folder_without_an_experiment_names_its_neighbours(tmp_path: Path) -> None:

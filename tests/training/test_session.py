@@ -28,7 +28,8 @@ def _save_every_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def begin(config: ExperimentConfig, path: Path, *, resume: bool = False) -> Session:
     session = Session(config, ExperimentFolder(path), resume=resume, progress=False)
-    session.claim_folder()
+    with session.claimed():
+        pass
     return session
 
 

@@ -89,10 +89,12 @@ def test_crops_are_drawn_anew_keep_their_scale_and_leave_the_judging_alone(tiny,
 def test_a_stopped_training_goes_on_to_the_same_weights(tiny, tmp_path: Path) -> None:
     config = tiny(**PART, **{"training.crop": 0.75})
     whole = Session(config, ExperimentFolder(tmp_path / "whole"))
-    whole.claim_folder()
+    with whole.claimed():
+        pass
     list(whole.run())
     stopped = Session(config, ExperimentFolder(tmp_path / "stopped"))
-    stopped.claim_folder()
+    with stopped.claimed():
+        pass
     for record in stopped.run():
         stopped.save()
         if record.epoch == 2:

@@ -9,7 +9,7 @@ from typing import Any
 import optuna
 import pytest
 
-from benchmarks.pretended import PretendedBench, Silent, config, peak
+from benchmarks.helpers.pretended import PretendedBench, Silent, config, peak
 from iqa.config import ExperimentConfig
 from iqa.errors import IqaError
 from iqa.tuning.findings import as_markdown, conclude, tuned_config

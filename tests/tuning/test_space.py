@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.pretended import config
+from benchmarks.helpers.pretended import config
 from iqa.config.reading import load_config
 from iqa.errors import UserError
 from iqa.tuning import advice

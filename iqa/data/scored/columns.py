@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import logging
-import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +12,10 @@ import pandas as pd
 
 from iqa.config.data import DataConfig
 from iqa.data.manifest import SPLITS, ScoreScale
+from iqa.data.scored.cells import MOST, columns_shown, is_number, is_picture, share, shown, text_of
+from iqa.data.scored.locate import check_root
 from iqa.data.scored.rawset import RAW_COLUMNS, RawSet
-from iqa.data.scored.tables import is_number, is_picture, read_table
+from iqa.data.scored.tables import open_table
 from iqa.errors import UserError, nearest
 
 log = logging.getLogger(__name__)
@@ -34,8 +35,7 @@ SYNONYMS = {
     "val": "val", "valid": "val", "validation": "val", "dev": "val",
     "test": "test", "testing": "test",
 }  # fmt: skip
-#: Share of cells that must be numbers, or names of pictures, for a column to be known by its content.
-MOST = 0.9
+ROLES = {"image": "pictures", "score": "scores", "group": "groups", "split": "splits", "subset": "subsets"}
 
 
 def raw_from_table(data: DataConfig) -> RawSet:
@@ -50,25 +50,25 @@ def raw_from_table(data: DataConfig) -> RawSet:
     if not path.is_file():
         raise UserError("data.csv is no file", got=path, expected="a table of pictures and scores")
     image_root = path.parent if data.image_root is None else beside_root(data, data.image_root)
-    if not image_root.is_dir():
-        raise UserError(
-            "data.image_root is no folder",
-            got=image_root,
-            expected="the folder that the picture names in data.csv are relative to",
-        )
-    table = raw_table(read_table(path, data.header), data, path)
-    return RawSet(table, image_root, score_scale(table["score"], data), (path,))
+    check_root(image_root, "data.image_root", "the folder that the picture names in data.csv are relative to")
+    found = open_table(path, data.header)
+    table, said = raw_table(found.frame, data, found.where)
+    scale = score_scale(table["score"], data)
+    return RawSet(table, image_root, scale, (path,), f"{path.name}: {found.said}; {said}", found.lines, found.unit)
 
 
-def raw_table(frame: pd.DataFrame, data: DataConfig, where: object) -> pd.DataFrame:
+def raw_table(frame: pd.DataFrame, data: DataConfig, where: object) -> tuple[pd.DataFrame, str]:
     """The columns of a scored set (`rawset.RAW_COLUMNS`) out of any table with a picture and a score in each row.
 
     Args:
         frame: cells of any type; columns labelled 0, 1, 2, ... where the table has no header.
         data: `columns` names the columns, by name (case does not matter) or by number from 0. One that is null
-            is looked for by its usual names, and "" says that there is none. Without a header the picture and
-            the score are told by content.
+            is looked for by its usual names, and "" says that there is none. Without a header, and under other names,
+            the picture and the score are told by content.
         where: what the table is called in messages.
+
+    Returns:
+        The table, and what was taken for what, in words.
 
     Raises:
         UserError: a column that is not there or cannot be told; splits that are no known words.
@@ -89,7 +89,9 @@ def raw_table(frame: pd.DataFrame, data: DataConfig, where: object) -> pd.DataFr
             scores.name,
             where,
         )
-    return table
+    taken = {role: place for role, place in places.items() if place is not None}
+    said = [f"{ROLES[role]} in '{shown(frame.columns[place])}'" for role, place in taken.items()]
+    return table, ", ".join(said)
 
 
 def find_columns(frame: pd.DataFrame, data: DataConfig, where: object) -> dict[str, int | None]:
@@ -110,11 +112,22 @@ def find_columns(frame: pd.DataFrame, data: DataConfig, where: object) -> dict[s
         free = [place for place in range(len(labels)) if place not in places.values()]
         if role not in ("image", "score") and (wanted[role] == "" or not named):
             places[role] = None
-        elif named:
-            places[role] = _usual(labels, free, role, where)
         else:
-            places[role] = _by_content(frame, free, role, where)
+            place = _usual(labels, free, role, where) if named else None
+            by_content = place is None and role in ("image", "score")
+            places[role] = _by_content(frame, free, role, where) if by_content else place
     return places
+
+
+def picture_column(frame: pd.DataFrame, where: object, setting: str) -> int:
+    """The number of the column of picture names: one that is usually called so, else the one that holds them.
+
+    Raises:
+        UserError: it cannot be told; `setting` names it.
+    """
+    labels = list(frame.columns)
+    place = _usual(labels, range(len(labels)), "image", where, setting)
+    return _by_content(frame, range(len(labels)), "image", where, setting) if place is None else place
 
 
 def beside_root(data: DataConfig, path: str) -> Path:
@@ -142,7 +155,7 @@ def score_scale(scores: pd.Series, data: DataConfig) -> ScoreScale:
 
 def text(cells: pd.Series) -> list[str]:
     """Cells as text without spaces around it: "" for none, "12" for the number 12.0."""
-    return [_text(cell) for cell in cells]
+    return [text_of(cell) for cell in cells]
 
 
 def numbers(cells: pd.Series) -> np.ndarray:
@@ -151,14 +164,6 @@ def numbers(cells: pd.Series) -> np.ndarray:
         cells = pd.to_numeric(pd.Series(text(cells), dtype=object), errors="coerce")
     found = cells.to_numpy(dtype=np.float64, na_value=np.nan)
     return np.where(np.isfinite(found), found, np.nan)
-
-
-def _text(cell: object) -> str:
-    if cell is None or cell is pd.NA or (isinstance(cell, float) and math.isnan(cell)):
-        return ""
-    if isinstance(cell, float) and cell.is_integer():
-        return str(int(cell))
-    return str(cell).strip()
 
 
 def _plain(name: object) -> str:
@@ -181,36 +186,40 @@ def _given(labels: Sequence[object], column: str | int, role: str, where: object
     raise _unknown(labels, f"'{column}'", role, where, nearest(column, map(str, labels)) or "one of its columns")
 
 
-def _usual(labels: Sequence[object], free: Sequence[int], role: str, where: object) -> int | None:
-    plain = {place: _plain(labels[place]) for place in free}
-    found = [place for name in USUAL[role] for place in free if plain[place] == name]
-    if role == "score" and len(found) > 1:
-        # Which one is meant is not ours to guess: they may run in opposite directions.
-        raise _untold([labels[place] for place in found], labels, role, where)
-    if not found and role in ("image", "score"):
-        raise _untold([], labels, role, where)
+def _usual(
+    labels: Sequence[object], free: Sequence[int], role: str, where: object, setting: str | None = None
+) -> int | None:
+    plain = {place: _plain(labels[place]) for place in free if isinstance(labels[place], str)}
+    found = [place for name in USUAL[role] for place in plain if plain[place] == name]
+    again = [place for place in plain if found and _repeats(labels, place) == plain[found[0]]]
+    if (role == "score" and len(found) > 1) or again:
+        # Which one is meant is not ours to guess: scores may run in opposite directions.
+        raise _untold([labels[place] for place in (*found, *again)], labels, role, where, setting)
     return found[0] if found else None
 
 
-def _by_content(frame: pd.DataFrame, free: Sequence[int], role: str, where: object) -> int:
+def _repeats(labels: Sequence[object], place: int) -> str | None:
+    """The name that a column has in common with an earlier one, if its label is that with a number."""
+    base, dot, number = str(labels[place]).rpartition(".")
+    return _plain(base) if dot and number.isdecimal() and base in labels else None
+
+
+def _by_content(
+    frame: pd.DataFrame, free: Sequence[int], role: str, where: object, setting: str | None = None
+) -> int:
     """The one column of picture names, or of numbers; in a table of two columns each tells the other."""
     columns = {place: frame.iloc[:, place] for place in free}
-    kinds = {place: (_share(cells, is_picture), _share(cells, is_number)) for place, cells in columns.items()}
-    pictures = [place for place, (picture, _) in kinds.items() if picture > MOST]
+    kinds = {place: (share(cells, is_picture), share(cells, is_number)) for place, cells in columns.items()}
+    pictures = [place for place, (picture, _) in kinds.items() if picture > 0.5]
     if role == "score":
         found = [place for place, (_, number) in kinds.items() if number > MOST]
     else:
         # Names without an extension: whatever is no number.
-        found = pictures or [place for place, (_, number) in kinds.items() if number <= MOST]
+        texts = [place for place, (_, number) in kinds.items() if number <= MOST]
+        found = pictures or [place for place in texts if any(text_of(cell) for cell in columns[place])]
     if len(found) != 1:
-        raise _untold(found, list(frame.columns), role, where)
+        raise _untold([frame.columns[place] for place in found], list(frame.columns), role, where, setting)
     return found[0]
-
-
-def _share(cells: pd.Series, rule: Callable[[object], bool]) -> float:
-    """How many of the cells that hold anything fit a rule, as a share."""
-    filled = [cell for cell in cells if _text(cell)]
-    return sum(map(rule, filled)) / max(1, len(filled))
 
 
 def _splits(values: Sequence[str], where: object) -> list[str]:
@@ -232,14 +241,18 @@ def _unknown(labels: Sequence[object], got: str, role: str, where: object, expec
         f"data.columns.{role}: no such column in {where}",
         got=got,
         expected=expected,
-        fix=f"its columns are: {', '.join(map(str, labels))}",
+        fix=f"its columns are: {columns_shown(labels)}",
     )
 
 
-def _untold(found: Sequence[object], labels: Sequence[object], role: str, where: object) -> UserError:
+def _untold(
+    found: Sequence[object], labels: Sequence[object], role: str, where: object, setting: str | None
+) -> UserError:
+    headless = not any(isinstance(label, str) for label in labels)
     return UserError(
         f"the column of the {role} cannot be told in {where}",
-        got=f"columns that may be it: {', '.join(map(str, found))}" if found else "no column that looks like it",
-        expected=f"one of its columns: {', '.join(map(str, labels))}",
-        fix=f"set data.columns.{role}",
+        got=f"columns that may be it: {columns_shown(found)}" if found else "no column that looks like it",
+        expected=f"one of its columns: {columns_shown(labels)}",
+        fix=f"set {setting or f'data.columns.{role}'}"
+        + ("" if setting else "; if its first row names the columns, set data.header to true" if headless else ""),
     )

@@ -15,6 +15,7 @@ from PIL import Image
 
 from iqa.config.data import DataConfig
 from iqa.data.scored.columns import SYNONYMS, beside_root, find_columns, raw_table, score_scale
+from iqa.data.scored.locate import check_root
 from iqa.data.scored.rawset import RawSet
 from iqa.data.store.hub import HubPlace
 from iqa.data.store.pictures import read_rgb
@@ -64,15 +65,17 @@ def open_huggingface(data: DataConfig) -> HubSet:
         if not (data.image_root or root):
             raise UserError(f"{title} has names of pictures alone", fix="set data.image_root to the pictures' folder")
         image_root = beside_root(data, data.image_root or "")
+        check_root(image_root, "data.image_root", f"the folder that the picture names of {title} are relative to")
     elif root and (paths := _own_files(splits, image, root)) is not None:
         frame[image] = paths
     else:
         read = _Embedded(splits, image, root).read
-    table = raw_table(frame, data, title)
+    table, said = raw_table(frame, data, title)
     if official:
         names = [SYNONYMS.get(split.lower(), "") for split, part in splits.items() for _ in range(len(part))]
         table["split"] = pd.Series(names, dtype=object)
-    return HubSet(RawSet(table, image_root, score_scale(table["score"], data), ()), place.fingerprint, read)
+    said = f"{title}: {len(frame)} rows; {said}" + (", its own splits" if official else "")
+    return HubSet(RawSet(table, image_root, score_scale(table["score"], data), (), said), place.fingerprint, read)
 
 
 def _picture_columns(splits: Mapping[str, Dataset]) -> set[str]:
@@ -156,4 +159,6 @@ class _Embedded:
 
 
 def _below(path: str, folder: Path) -> bool:
-    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
+    """Whether a path leads into a folder; links below it were put there by whoever owns it."""
+    written = Path(os.path.normpath(os.path.abspath(path))).is_relative_to(os.path.abspath(folder))
+    return written or Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))

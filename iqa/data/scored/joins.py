@@ -11,7 +11,8 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from iqa.data.scored.locate import MISSING, NO_NAME, NotFound, PictureIndex
+from iqa.data.scored.cells import shown
+from iqa.data.scored.locate import NO_NAME, locate
 from iqa.data.scored.rawset import RAW_COLUMNS, RawSet
 from iqa.errors import UserError
 
@@ -25,7 +26,11 @@ CONFLICTING = "one picture, different rows"
 UNREADABLE = "unreadable"
 #: How many names a report gives for each reason.
 FIRST = 10
+#: So many characters of them a message shows, all reasons together.
+MOST_SHOWN = 1000
 TOLERANCE = 1e-9
+#: From so many pictures on that are in several rows, most of all, a table has a row for each rating.
+SEVERAL = 3
 
 
 @dataclass
@@ -38,6 +43,7 @@ class JoinReport:
         counts: rows that cannot be used, by reason.
         names: the first `FIRST` of them by reason.
         hint: what may mend them, or "".
+        where: the table, for messages; or "".
     """
 
     rows: int
@@ -45,6 +51,7 @@ class JoinReport:
     counts: Counter[str] = field(default_factory=Counter)
     names: dict[str, list[str]] = field(default_factory=dict)
     hint: str = ""
+    where: str = ""
 
     @property
     def faults(self) -> int:
@@ -77,7 +84,7 @@ class JoinReport:
             return
         fix = "mend the table or the files" + (", or set data.on_error to skip" if self.used else "")
         raise UserError(
-            f"{self.faults} rows of the table cannot be used" + ("" if self.used else ", and no others are left"),
+            f"{self.faults} rows of the table{f' {self.where}' * bool(self.where)} cannot be used" + ("" if self.used else ", and no others are left"),
             got=self,
             expected="a picture file and a score on the scale in each row",
             fix=f"{self.hint}; {fix}" if self.hint else fix,
@@ -90,9 +97,12 @@ class JoinReport:
 
     def __str__(self) -> str:
         lines = [f"{self.rows} rows: {self.used} used, {self.duplicates} repeated, {self.faults} that cannot be used"]
+        room = MOST_SHOWN // max(1, len(self.counts))
         for reason, count in self.counts.items():
-            more = ", ..." if count > len(self.names[reason]) else ""
-            lines.append(f"    {count} x {reason}: {', '.join(self.names[reason])}{more}")
+            names = self.names[reason]
+            while len(names) > 1 and sum(len(name) + 2 for name in names) > room:
+                names = names[:-1]
+            lines.append(f"    {count} x {reason}: {', '.join(names)}{', ...' * (count > len(names))}")
         return "\n".join(lines)
 
 
@@ -115,42 +125,69 @@ def join(raw: RawSet, on_error: Literal["fail", "skip"], *, on_disk: bool = True
         UserError: there are faults and `on_error` is "fail", or nothing is left.
     """
     table = raw.table[list(RAW_COLUMNS)].reset_index(drop=True)
-    report = JoinReport(len(table))
+    report = JoinReport(len(table), where=", ".join(path.name for path in raw.files))
     written = table["image"].tolist()
     reasons = np.full(len(table), "", dtype=object)
     if on_disk:
-        _locate(table, reasons, PictureIndex(raw.image_root), raw, report)
+        _locate(table, reasons, raw, report)
     else:
         reasons[(table["image"] == "").to_numpy()] = NO_NAME
     scores = table["score"].to_numpy(dtype=np.float64)
-    shown = [name or f"row {row + 1}" for row, name in enumerate(written)]
     _mark(reasons, np.isnan(scores), NO_SCORE)
     beyond = (scores < raw.scale.low - TOLERANCE) | (scores > raw.scale.high + TOLERANCE)
     _mark(reasons, beyond, OUT_OF_RANGE)
     usable = table[reasons == ""]
     repeated = usable.index[usable.duplicated()]
     report.duplicates = len(repeated)
+    _refuse_several_ratings(usable, written, raw)
     usable = usable.drop(repeated)
     reasons[usable.index[usable.duplicated("image", keep=False)]] = CONFLICTING
     for reason in dict.fromkeys(reasons[reasons != ""]):
         rows = np.flatnonzero(reasons == reason)
         with_score = reason in (OUT_OF_RANGE, CONFLICTING)
-        report.add(reason, [f"{shown[row]} ({scores[row]:g})" if with_score else shown[row] for row in rows])
+        report.add(reason, [_told(row, written, raw, with_score=with_score) for row in rows])
     report.settle(on_error)
     return usable[reasons[usable.index] == ""].reset_index(drop=True), report
 
 
-def _locate(table: pd.DataFrame, reasons: np.ndarray, index: PictureIndex, raw: RawSet, report: JoinReport) -> None:
+def _locate(table: pd.DataFrame, reasons: np.ndarray, raw: RawSet, report: JoinReport) -> None:
     """Put the files into `table`, and into `reasons` why there is none."""
     names = table["image"].tolist()
+    found = locate(names, raw.image_root, "data.image_root")
+    report.hint = found.hint
+    if found.said:
+        log.warning("%s: %s", report.where or raw.image_root, found.said)
     for row, name in enumerate(names):
-        try:
-            names[row] = index.find(name)
-        except NotFound as error:
-            reasons[row] = error.reason
-            if error.reason == MISSING and not report.hint and (folder := index.elsewhere(name)) is not None:
-                report.hint = f"a file named like {name} is in {raw.image_root / folder}, is that data.image_root?"
+        if name in found.faults:
+            reasons[row] = found.faults[name]
+        else:
+            names[row] = found.files[name]
     table["image"] = pd.Series(names, dtype=object)
+
+
+def _refuse_several_ratings(usable: pd.DataFrame, written: list[str], raw: RawSet) -> None:
+    """A table with a row for each rating: to leave out rows that differ would keep what raters agree on."""
+    rows = usable.groupby("image")["score"].agg(["size", "nunique"])
+    several = int((rows["size"] > 1).sum())
+    if several < SEVERAL or 2 * several <= len(rows) or rows["nunique"].max() < 2:
+        return
+    differ = rows.index[rows["nunique"] > 1][0]
+    first = [_told(row, written, raw, with_score=True) for row in usable.index[usable["image"] == differ][:3]]
+    raise UserError(
+        "the table" + "".join(f" {path.name}" for path in raw.files) + " has several ratings a picture",
+        got=f"{several} of {len(rows)} pictures in several rows, such as {', '.join(first)}",
+        expected="one row for each picture, with the mean of its ratings",
+        fix="write their means as a table of their own: "
+        "table.groupby('image', as_index=False)['score'].mean() in pandas, with the table's own names",
+    )
+
+
+def _told(row: int, written: list[str], raw: RawSet, *, with_score: bool) -> str:
+    """A row for messages: its picture, its score, and its place in the file."""
+    name, line = written[row], f"{raw.unit} {raw.lines[row]}" if len(raw.lines) else ""
+    notes = [f"{raw.table['score'].iloc[row]:g}"] if with_score else []
+    notes += [line] if line and name else []
+    return (shown(name) or line or f"row {row + 1}") + f" ({', '.join(notes)})" * bool(notes)
 
 
 def _mark(reasons: np.ndarray, wrong: np.ndarray, reason: str) -> None:

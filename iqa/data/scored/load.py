@@ -18,7 +18,7 @@ from iqa.data.scored.columns import raw_from_table
 from iqa.data.scored.hub import open_huggingface
 from iqa.data.scored.joins import JoinReport, join
 from iqa.data.scored.rawset import RawSet
-from iqa.data.splits import complete_split, contents
+from iqa.data.splits import contents
 from iqa.data.store.pictures import read_rgb
 from iqa.errors import UserError
 
@@ -44,12 +44,17 @@ class ScoredSet:
     read: Callable[[str], Image.Image]
 
 
-def load_scored(data: DataConfig) -> ScoredSet:
-    """The scored set that the settings name. Opens no picture.
+def load_scored(data: DataConfig, *, judged_whole: bool = False) -> ScoredSet:
+    """The scored set that the settings name. Decodes no picture.
+
+    Says in one line what was taken for what in a user's own table, and in another which files are copies.
+
+    Args:
+        judged_whole: no split will be chosen or tested on, so that it may be of any kind.
 
     Raises:
         UserError: a table, folder or column is not there; rows cannot be used and `data.on_error` is "fail";
-            the scores do not differ; the set cannot be split.
+            the scores do not differ; the set cannot be split, or not so that validation and test tell anything.
     """
     raw, mark, read = _open(data)
     table, report = join(raw, data.on_error, on_disk=read is None)
@@ -61,10 +66,16 @@ def load_scored(data: DataConfig) -> ScoredSet:
             fix="set data.columns.score to the column that holds the scores",
         )
     table["group"] = _one_spelling(table["group"])
-    table["split"] = complete_split(table, data.split_shares, data.split_seed)
-    files = table["image"].map(raw.image_root.joinpath) if read is None else ()
+    files = list(table["image"].map(raw.image_root.joinpath)) if read is None else []
+    named = set(table["split"])
+    grouped = bool((table["group"] != "").any())
+    table["split"] = _split(table, files, data)
     fingerprint = _fingerprint(mark, raw.files, table, files)
     kept = table[_within_bounds(table, data)]
+    if raw.said:
+        log.warning("%s", "; ".join([raw.said, *_splits_told(kept, named, grouped=grouped)]))
+    if not judged_whole:
+        refuse_useless(kept["split"].to_numpy(), kept["score"].to_numpy())
     manifest = _manifest(kept, raw.scale)
     return ScoredSet(manifest, raw.scale, report, fingerprint, _Reader(raw.image_root, manifest["image"], read))
 

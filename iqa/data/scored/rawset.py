@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,9 +28,15 @@ class RawSet:
         image_root: the folder that `image` is relative to.
         scale: where scores lie; scores beyond its ends are faults.
         files: the tables that were read: part of the set's fingerprint.
+        said: what was taken for what in them, in words; "" where that is known.
+        lines: where in its file each row is, from 1; empty where that is not known.
+        unit: what these numbers count: "line" or "row".
     """
 
     table: pd.DataFrame
     image_root: Path
     scale: ScoreScale
     files: tuple[Path, ...]
+    said: str = ""
+    lines: Sequence[int] = ()
+    unit: str = "row"

@@ -2,87 +2,245 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from itertools import islice
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
 
-from iqa.data.store.pictures import SUFFIXES
+from iqa.data.scored.cells import (
+    DECIMAL_COMMA,
+    MOST,
+    NOTHING,
+    THOUSANDS,
+    Sheet,
+    columns_shown,
+    is_decimal,
+    is_number,
+    is_picture,
+    share,
+    shown,
+    text_of,
+)
+from iqa.data.scored.strangers import refuse_stranger
+from iqa.data.scored.text import read_text
+from iqa.data.scored.workbook import read_workbook
 from iqa.errors import UserError
 
-#: A number as tables write it. `float` would also take "1_000" and "infinity", which may be names.
-NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?inf|nan", re.IGNORECASE)
-#: Tried in this order: a semicolon before the comma, because tables that need it write 3,5 for a number.
-DELIMITERS = ("\t", ";", ",")
-SAMPLE_LINES = 200
-_DECIMAL_COMMA = re.compile(r"([+-]?\d+),(\d+)")
-_PICTURE = "|".join(re.escape(suffix) for suffix in SUFFIXES)
-#: A name with spaces in it and one number, in either order, on a line whose columns are parted by spaces.
-_NAME_WITH_SPACES = re.compile(
-    rf"(?:(?P<before>{NUMBER.pattern})\s+)?(?P<name>(?:(?!(?:{_PICTURE})\s).)+(?:{_PICTURE}))"
-    rf"(?:\s+(?P<after>{NUMBER.pattern}))?",
-    re.IGNORECASE,
-)
+#: How names of tables end; what is in them is seen from their bytes.
+TABLES = (".csv", ".tsv", ".txt", ".parquet", ".xlsx", ".xlsm")
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table, and how it was read.
+
+    Attributes:
+        path: its file.
+        frame: text cells from a text file ("" where empty), typed cells from parquet and xlsx.
+        lines: where in its file each row is, from 1; empty for parquet.
+        unit: what these numbers count: "line" or "row".
+        said: what was taken for what, in words.
+        place: the part of the file that was read, or "".
+    """
+
+    path: Path
+    frame: pd.DataFrame
+    lines: list[int] = field(default_factory=list)
+    unit: str = "row"
+    said: str = ""
+    place: str = ""
+
+    @property
+    def where(self) -> str:
+        """What messages call it."""
+        return f"{self.path} ({self.place})" if self.place else str(self.path)
 
 
 def read_table(path: Path, header: bool | None = None) -> pd.DataFrame:
-    """A table as it stands: text cells from a text file ("" where empty), typed cells from parquet and xlsx.
+    """The cells of `open_table`."""
+    return open_table(path, header).frame
 
-    Rows may differ in length; short ones are filled with "". Columns at the end that have neither a name nor a
-    value are dropped. A name that occurs again gets ".1", ".2"; a column without one is "Unnamed: <number>".
+
+def open_table(path: Path, header: bool | None = None) -> Table:
+    """A table as it stands, without a guess at what its columns mean.
+
+    Empty cells at the end of rows do not count; columns there that have neither a name nor a value are dropped. A
+    name that occurs again gets ".1", ".2"; a column without one is "Unnamed: <number>". Columns of numbers with
+    decimal commas become such with points.
 
     Args:
-        path: .parquet, .xlsx (its first sheet), or text in UTF-8, with columns parted by tab, semicolon, comma
-            or white space, which is seen from the content.
-        header: whether the first row names the columns; None: it does unless it holds a number or a picture's
-            name. Without a header the columns are labelled 0, 1, 2, ... Parquet always has one.
+        path: parquet, xlsx (its first sheet that is not empty), or text in UTF-8, with columns parted by tab,
+            semicolon, comma, pipe, white space, equals sign or colon; all of it is seen from the content.
+        header: whether the first row names the columns; None: seen from its cells and those below. Without a header
+            the columns are labelled 0, 1, 2, ... Parquet always has one.
 
     Raises:
-        UserError: the file is missing, broken, empty or of another kind.
+        UserError: the file is missing, broken, empty or of another kind; rows differ in length; quotes do not pair;
+            something stands above the header, or a second table below.
     """
     path = Path(path)
     if not path.is_file():
         raise UserError("the table of scores is no file", got=path, expected="a CSV, TSV, parquet or xlsx file")
-    suffix = path.suffix.lower()
-    if suffix == ".parquet":
-        return _read_parquet(path)
-    rows = _read_sheet(path) if suffix in (".xlsx", ".xlsm") else _read_text(path)
-    rows = [row for row in rows if any(cell != "" for cell in row)]
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path} cannot be read", got=error.strerror) from error
+    refuse_stranger(path, data)
+    if data.startswith(b"PAR1") or path.suffix.lower() == ".parquet":
+        return _read_parquet(path, data)
+    is_workbook = data.startswith(b"PK\x03\x04") or path.suffix.lower() in (".xlsx", ".xlsm")
+    sheet = read_workbook(path, data) if is_workbook else read_text(path, data)
+    return _table(path, sheet, header)
+
+
+def _table(path: Path, sheet: Sheet, header: bool | None) -> Table:
+    where = f"{path} ({sheet.place})" if sheet.place else str(path)
     if header is None:
-        header = bool(rows) and not any(_is_value(cell) for cell in rows[0])
-    names = [str(cell) for cell in rows.pop(0)] if header and rows else []
+        header = bool(sheet.rows) and _is_header(sheet.rows)
+    top = [str(cell) for cell in sheet.rows[0]] if header and sheet.rows else []
+    rows, lines = (sheet.rows[1:], sheet.lines[1:]) if header else (sheet.rows, sheet.lines)
     if not rows:
-        raise UserError(f"the table {path} has no rows", expected="one row for each picture")
-    width = max(len(row) for row in rows)
-    while width and not any(row[width - 1] != "" for row in rows if len(row) >= width):
-        width -= 1
-    while names and not names[-1]:
-        names.pop()
-    width = max(width, len(names))
+        raise UserError(f"the table {where} has no rows", expected="one row for each picture")
+    _refuse_above_header(where, sheet, top, rows)
+    width = _width(where, sheet, top, rows, lines)
     cells = [[*row[:width], *[""] * (width - len(row))] for row in rows]
-    labels = _labels(names, width) if header else list(range(width))
-    return pd.DataFrame(cells, columns=labels, dtype=object)
+    labels = _labels(top[:width], width) if header else list(range(width))
+    frame = pd.DataFrame(cells, columns=labels, dtype=object)
+    remarks = _decimal_points(frame) + sheet.remarks
+    named = f"header in {sheet.unit} {sheet.lines[0]}" if header else "no header"
+    parts = [sheet.parted if sheet.place or width == 1 else f"{sheet.parted} between columns", named]
+    said = ", ".join([*parts, f"{len(rows)} rows", *remarks])
+    return Table(path, frame, lines, sheet.unit, said, sheet.place)
 
 
-def is_number(cell: object) -> bool:
-    """Whether a cell holds a number, as text or as such."""
-    if isinstance(cell, str):
-        return NUMBER.fullmatch(cell.strip()) is not None
-    return isinstance(cell, int | float) and not isinstance(cell, bool)
-
-
-def is_picture(cell: object) -> bool:
-    """Whether a cell names a picture file."""
-    return isinstance(cell, str) and cell.lower().endswith(SUFFIXES)
+def _is_header(rows: Sequence[Sequence[object]]) -> bool:
+    """Whether the first row names columns: its cells are unlike those below, or, where these tell nothing, no values."""
+    first, rest = rows[0], rows[1:]
+    names, numbers = [], []
+    for place, cell in enumerate(first):
+        below = [row[place] for row in rest if place < len(row)]
+        if share(below, is_picture) > MOST:
+            names.append(text_of(cell))
+        elif share(below, _is_value) > MOST:
+            numbers.append(text_of(cell))
+    if any(map(is_picture, first)) or any(re.search(r"\.\w{1,5}$", name) for name in names):
+        return False
+    labels = [cell for cell in numbers if not _is_value(cell) and cell.casefold() not in NOTHING]
+    if any(names) and not labels:
+        # A name that does not end like a picture's, then scores; or a name of a column, then numbers of columns.
+        return not any(_is_value(cell) and not cell.isdecimal() for cell in numbers)
+    return bool(labels) or not (numbers or any(map(_is_value, first)))
 
 
 def _is_value(cell: object) -> bool:
-    return is_number(cell) or is_picture(cell)
+    return is_number(cell) or is_decimal(cell) or is_picture(cell)
+
+
+def _refuse_above_header(where: str, sheet: Sheet, top: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """A title above the header, or a header of two rows; and a second table below an empty row."""
+    first, unit = sheet.lines[0], sheet.unit
+    usual = Counter(sum(text_of(cell) != "" for cell in row) for row in rows).most_common(1)[0][0]
+    if top and sum(cell != "" for cell in top) == 1 < usual:
+        raise UserError(
+            f"{where}: {unit} {first} is no header",
+            got=f"one cell, {shown(' '.join(top))!r}, where most rows below have {usual}",
+            expected="the names of the columns in the first row",
+            fix="remove what stands above the header; where rows have a header of one column only, name them all",
+        )
+    typed: dict[int, Callable[[object], bool]] = {
+        place: rule
+        for place in range(max(map(len, rows)))
+        for rule in (is_picture, lambda cell: is_number(cell) or is_decimal(cell))
+        if share([row[place] for row in rows if place < len(row)], rule) > 0.5
+    }
+    before = first
+    for row, line in zip(rows, sheet.lines[-len(rows) :], strict=True):
+        cells = [row[place] for place in typed if place < len(row) and text_of(row[place])]
+        strange = len(cells) > 1 and all(not _is_value(cell) for cell in cells) and len(rows) > 2
+        if strange and any(text_of(cell).casefold() not in NOTHING for cell in cells):
+            if top and row is rows[0]:
+                raise UserError(
+                    f"{where}: {unit} {line} looks like the header, and {unit} {first} stands above it",
+                    got=f"{columns_shown(filter(None, top), 4)}; then {columns_shown(row, 4)}",
+                    expected="the names of the columns in the first row, pictures and scores below",
+                    fix="remove what stands above the header",
+                )
+            if line > before + 1:
+                raise UserError(
+                    f"{where}: a second table begins in {unit} {line}",
+                    got=columns_shown(row, 4),
+                    expected="one table in a file",
+                    fix="remove it, or keep it in a file of its own",
+                )
+        before = line
+
+
+def _width(
+    where: str, sheet: Sheet, top: Sequence[str], rows: Sequence[Sequence[object]], lines: Sequence[int]
+) -> int:
+    """How many columns there are.
+
+    Raises:
+        UserError: a row is longer than the header (or, without one, than most rows), or shorter.
+    """
+    filled = [_filled(row) for row in rows]
+    if top:
+        least, most = _filled(top), len(top)
+        expected = f"{least} cells, as many as {sheet.unit} {sheet.lines[0]} names: {columns_shown(top[:least], 6)}"
+    else:
+        least = most = max(filled)
+        usual = Counter(filled).most_common(1)[0][0]
+        if usual < most and min(map(len, rows)) < most:
+            least = most = usual
+        expected = f"{most} cells, as most rows have"
+    strange = [place for place, row in enumerate(rows) if filled[place] > most or len(row) < least]
+    if strange:
+        row, line = rows[strange[0]], lines[strange[0]]
+        more = f"; {len(strange)} of {len(rows)} rows are so" if len(strange) > 1 else ""
+        raise UserError(
+            f"{where}, {sheet.unit} {line}: a row is {'longer' if filled[strange[0]] > most else 'shorter'} than "
+            + ("the header" if top else "the others"),
+            got=f"{max(filled[strange[0]], min(len(row), least))} cells: {columns_shown(row, 8)}{more}",
+            expected=expected,
+            fix=_mend_row(sheet, row, longer=filled[strange[0]] > most),
+        )
+    return max(least, *filled)
+
+
+def _mend_row(sheet: Sheet, row: Sequence[object], *, longer: bool) -> str:
+    pairs = any(str(one).lstrip("+-").isdecimal() and str(two).isdecimal() for one, two in zip(row, row[1:], strict=False))
+    if longer and sheet.parted == "comma" and pairs:
+        return 'if 3,5 means 3.5, write it as 3.5 or "3,5", or part the columns by semicolons'
+    if sheet.parted == "white space":
+        return "part the columns by tabs or commas, since cells hold spaces themselves"
+    return f'put cells that hold a {sheet.parted} in quotes, as "a {sheet.parted} in here", and leave no cell out'
+
+
+def _filled(row: Sequence[object]) -> int:
+    """The cells of a row without empty ones at its end."""
+    width = len(row)
+    while width and text_of(row[width - 1]) == "":
+        width -= 1
+    return width
+
+
+def _decimal_points(frame: pd.DataFrame) -> list[str]:
+    """Write numbers of columns that have decimal commas with points; says which."""
+    found = []
+    for place, label in enumerate(frame.columns):
+        cells = list(frame.iloc[:, place])
+        if not any(map(is_decimal, cells)) or any(isinstance(c, str) and THOUSANDS.fullmatch(c) for c in cells):
+            continue
+        if share(cells, lambda cell: is_number(cell) or is_decimal(cell)) > 0.5:
+            points = [DECIMAL_COMMA.sub(r"\1.\2", cell) if is_decimal(cell) else cell for cell in cells]  # type: ignore[call-overload]
+            frame.isetitem(place, pd.Series(points, dtype=object))
+            example = next(cell for cell in cells if is_decimal(cell))
+            found.append(f"decimal commas in '{shown(label)}' ({example} is {example.replace(',', '.')})")
+    return found
 
 
 def _labels(names: Sequence[str], width: int) -> list[str]:
@@ -101,79 +259,29 @@ def _labels(names: Sequence[str], width: int) -> list[str]:
     return labels
 
 
-def _read_parquet(path: Path) -> pd.DataFrame:
+def _read_parquet(path: Path, data: bytes) -> Table:
     try:
-        frame = pd.read_parquet(path)
+        frame = pd.read_parquet(io.BytesIO(data))
     except Exception as error:
         # Which one of a dozen unrelated types it is depends on where the file is damaged.
-        raise UserError(f"{path} cannot be read as parquet", got=f"{type(error).__name__}: {error}") from error
+        raise UserError(f"{path} cannot be read as parquet", got=f"{type(error).__name__}: {shown(error)}") from error
     if not len(frame):
         raise UserError(f"the table {path} has no rows", expected="one row for each picture")
+    inside = [shown(label) for label, cells in frame.items() if any(map(_holds_a_file, cells.iloc[:100]))]
+    if inside:
+        raise UserError(
+            f"{path} holds the pictures themselves",
+            got=f"column {inside[0]}",
+            expected="a column of names of picture files",
+            fix=f"to train on them set data.dataset to huggingface and data.root to {path.parent}",
+        )
     if not isinstance(frame.index, pd.RangeIndex):
         # A column may have been made the index before the table was saved.
         frame = frame.reset_index()
-    return frame.set_axis(_labels([str(name) for name in frame.columns], frame.shape[1]), axis=1)
+    frame = frame.set_axis(_labels([str(name) for name in frame.columns], frame.shape[1]), axis=1)
+    remarks = _decimal_points(frame)
+    return Table(path, frame, said=", ".join(["parquet", f"{len(frame)} rows", *remarks]))
 
 
-def _read_sheet(path: Path) -> list[list[object]]:
-    try:
-        frame = pd.read_excel(path, header=None, dtype=object, na_filter=False, engine="openpyxl")
-    except ImportError as error:
-        raise UserError("xlsx tables need the package openpyxl", fix="pip install openpyxl") from error
-    except Exception as error:
-        # A damaged workbook surfaces as an error of zipfile, xml, or a missing key.
-        raise UserError(f"{path} cannot be read as xlsx", got=f"{type(error).__name__}: {error}") from error
-    return [[cell.strip() if isinstance(cell, str) else cell for cell in row] for row in frame.to_numpy().tolist()]
-
-
-def _read_text(path: Path) -> list[list[object]]:
-    data = path.read_bytes()
-    try:
-        text = data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path} is no table in UTF-8", got=error, fix="save it as CSV in UTF-8, or as xlsx") from error
-    if "\0" in text:
-        raise UserError(f"{path} is no text", expected="a CSV, TSV, parquet or xlsx file", fix="save it as one of them")
-    delimiter = _delimiter(text)
-    if delimiter is None:
-        return _split_at_spaces(text)
-    try:
-        rows = [[cell.strip() for cell in row] for row in _rows(text, delimiter, strict=True)]
-    except csv.Error as error:
-        raise UserError(f"{path} cannot be read as a table", got=error, expected="pairs of quotes") from error
-    if delimiter == ";":
-        rows = [[_DECIMAL_COMMA.sub(r"\1.\2", cell) if _is_decimal(cell) else cell for cell in row] for row in rows]
-    return [list(row) for row in rows]
-
-
-def _is_decimal(cell: str) -> bool:
-    return _DECIMAL_COMMA.fullmatch(cell) is not None
-
-
-def _rows(text: str, delimiter: str, *, strict: bool) -> Iterator[list[str]]:
-    return csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True, strict=strict)
-
-
-def _delimiter(text: str) -> str | None:
-    """The delimiter that parts most rows and most often leaves a number or a name; None where white space parts."""
-    best, most = None, (0, 0)
-    for delimiter in DELIMITERS:
-        sample = [row for row in islice(_rows(text, delimiter, strict=False), SAMPLE_LINES) if row]
-        parted = [row for row in sample if len(row) > 1]
-        found = (sum(any(map(_is_value, row)) for row in parted), len(parted))
-        if 2 * len(parted) >= len(sample) and found > most:
-            best, most = delimiter, found
-    return best
-
-
-def _split_at_spaces(text: str) -> list[list[object]]:
-    """Columns parted by white space; where that gives rows of different length, names hold spaces themselves."""
-    lines = [line.strip() for line in io.StringIO(text, newline=None) if line.strip()]
-    rows: list[list[object]] = [list(line.split()) for line in lines]
-    if len({len(row) for row in rows}) > 1:
-        for place, line in enumerate(lines):
-            match = _NAME_WITH_SPACES.fullmatch(line)
-            if match and (match["before"] is None) != (match["after"] is None):
-                cells = (match["before"], match["name"], match["after"])
-                rows[place] = [cell for cell in cells if cell is not None]
-    return rows
+def _holds_a_file(cell: object) -> bool:
+    return isinstance(cell, bytes) or (isinstance(cell, dict) and "bytes" in cell)

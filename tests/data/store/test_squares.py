@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from drawn import draw
 from PIL import Image
-from test_sources import draw
 
 from iqa.config.data import DataConfig
 from iqa.data.prepared import prepare

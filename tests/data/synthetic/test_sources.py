@@ -7,19 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from drawn import draw
 from PIL import Image
 
 from iqa.config.data import DataConfig
 from iqa.data.manifest import SPLITS
 from iqa.data.synthetic.sources import load_clean
 from iqa.errors import UserError
-
-
-def draw(path: Path, number: int, size: tuple[int, int] = (80, 60), mode: str = "RGB") -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pixels = np.random.default_rng(number).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
-    Image.fromarray(pixels).convert(mode).save(path)
-    return path
 
 
 @pytest.fixture

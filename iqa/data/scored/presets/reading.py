@@ -12,6 +12,7 @@ import pandas as pd
 from iqa.config.data import DataConfig
 from iqa.data.manifest import DISTORTIONS
 from iqa.data.scored.columns import beside_root, numbers, text
+from iqa.data.scored.locate import check_root
 from iqa.data.scored.presets.catalog import CATALOG, Form, Shipped
 from iqa.data.scored.presets.layouts import below, find, listing
 from iqa.data.scored.presets.readers import plain
@@ -116,10 +117,12 @@ def _fitting(path: Path, forms: Sequence[Form], dataset: str) -> tuple[Form, pd.
 def _image_root(data: DataConfig, root: Path, shipped: Shipped) -> Path:
     given = data.image_root is not None
     folder = beside_root(data, data.image_root or "") if given else find(root, shipped.folders)
+    if given and folder is not None:
+        check_root(folder, "data.image_root", shipped.layout)
     if folder is None or not folder.is_dir():
         raise UserError(
-            "data.image_root is no folder" if given else f"no folder of {data.dataset}'s pictures in data.root",
-            got=folder if given else listing(root),
+            f"no folder of {data.dataset}'s pictures in data.root",
+            got=listing(root),
             expected=shipped.layout,
             fix="unpack the pictures there, or name their folder in data.image_root",
         )

@@ -1,0 +1,87 @@
+"""Names that every store of MLflow takes, one for each figure, whatever the figure is called here."""
+
+from __future__ import annotations
+
+import hashlib
+import posixpath
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import count
+
+#: Bytes of a name, so that it is neither too long for a column nor, as files are kept, for a file.
+LONGEST = 250
+#: A figure's name in MLflow -> tag that tells what it is called here, where that is another name.
+CALLED = "metric."
+#: What MLflow takes in a name wherever it runs; a server on Windows takes no colon.
+ALLOWED = re.compile(r"[\w.\- ]+(/[\w.\- ]+)*")
+DIGEST = 12
+
+
+class Figures(dict[str, float | None]):
+    """Figures by their names in MLflow, and what those are `called` here that had to be given another name.
+
+    A tracker logs `called` as tags `metric.<name in MLflow>`: they go with the figures in one request, and what several
+    reports of a run say of their figures adds up, where a file would be overwritten.
+    """
+
+    def __init__(self, figures: Mapping[str, float | None], called: Mapping[str, str]) -> None:
+        super().__init__(figures)
+        self.called = dict(called)
+
+
+def metric_names(wanted: Sequence[str], taken: Iterable[str] = ()) -> list[str]:
+    """A name that every store of MLflow takes for each of `wanted`, none of them alike and none of them `taken`.
+
+    A name that MLflow takes stays as it is. Another one is made readable and ends in a digest of what it was, so that
+    it is the same in every run. Names are alike where some store mixes them: MySQL and Windows do not tell upper from
+    lower case, nor e from é, and in a folder of files `a` leaves no room for `a/b`.
+    """
+    used, parents = set(), set()
+    for name in taken:
+        used.add(_folded(name))
+        parents.update(_above(name))
+    result = dict.fromkeys(range(len(wanted)), "")
+    for place in sorted(result, key=lambda place: (not _is_taken_by_all(wanted[place]), wanted[place])):
+        for name in _candidates(wanted[place]):
+            if _folded(name) not in used | parents and used.isdisjoint(_above(name)):
+                break
+        used.add(_folded(name))
+        parents.update(_above(name))
+        result[place] = name
+    return list(result.values())
+
+
+def _candidates(wanted: str) -> Iterator[str]:
+    if _is_taken_by_all(wanted):
+        yield wanted
+    readable = re.sub(r"[^\w.-]+", "_", unicodedata.normalize("NFC", wanted)).lstrip(".")
+    # Room for a digest, and for the tag that tells what it stands for.
+    start = readable.encode()[: LONGEST - len(CALLED) - DIGEST - 1].decode(errors="ignore")
+    for attempt in count():
+        told = f"{wanted}\0{attempt}" if attempt else wanted
+        digest = hashlib.sha256(told.encode(errors="backslashreplace")).hexdigest()
+        yield f"{start}-{digest[:DIGEST]}"
+
+
+def _is_taken_by_all(name: str) -> bool:
+    return (
+        ALLOWED.fullmatch(name) is not None
+        and len(name.encode()) <= LONGEST
+        and posixpath.normpath(name) == name
+        and not name.startswith("..")
+        # Windows drops these from a file's name, and databases that pad do not see the spaces.
+        and not any(part.endswith((" ", ".")) for part in name.split("/"))
+    )
+
+
+def _folded(name: str) -> str:
+    """What is left of a name where case and accents do not count."""
+    plain = unicodedata.normalize("NFKD", name.casefold())
+    return "".join(letter for letter in plain if not unicodedata.combining(letter)).casefold()
+
+
+def _above(name: str) -> set[str]:
+    """Folders that a file of this name would lie in."""
+    parts = _folded(name).split("/")
+    return {"/".join(parts[:depth]) for depth in range(1, len(parts))}
