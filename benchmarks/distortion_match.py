@@ -1,6 +1,6 @@
 """Do our distortions match KADID-10k's in kind and strength?
 
-    python benchmarks/distortion_match.py [--pictures 24] [--root FOLDER]        # 2 minutes on two cores
+    python benchmarks/distortion_match.py [--pictures 24] [--root FOLDER]        # about 2 minutes on two cores
 
 Distorts clean pictures by all 25 kinds at 5 levels, scores them with the metric that pseudo-MOS uses, and
 compares the metric's mean per cell with the mean that people gave to the same cell of KADID-10k. Writes

@@ -40,9 +40,10 @@ from iqa.commands.cli import run_command
 from iqa.config.data import DataConfig
 from iqa.config.reading import build_config
 from iqa.data.prepared import PixelStore, prepare
-from iqa.data.store.pictures import read_rgb, shrink, square_crop
+from iqa.data.store.pictures import read_rgb
 from iqa.data.store.squares import open_squares
 from iqa.data.store.views import ViewPolicy
+from iqa.data.synthetic.clean import shrink, square_crop
 from iqa.data.synthetic.distortions import distort
 from iqa.data.synthetic.pseudo_mos import fidelity
 from iqa.data.synthetic.sources import load_clean

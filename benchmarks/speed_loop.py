@@ -184,8 +184,10 @@ def opened(name: str, sizes: Sizes, options: Options) -> Iterator[Loop]:
         "tracking": {"enabled": tracked, "uri": f"sqlite:///{options.scratch.resolve()}/mlflow.db"},
     })  # fmt: skip
     session = Session(config, ExperimentFolder(options.scratch / config.experiment_name), progress=False)
-    folder = session.claim_folder()
-    with open_run(config, role="train", name=config.experiment_name, directory=folder) as tracker:
+    with (
+        session.claimed() as folder,
+        open_run(config, role="train", name=config.experiment_name, directory=folder) as tracker,
+    ):
         yield Loop(session, tracker)
 
 

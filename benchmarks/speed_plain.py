@@ -140,9 +140,9 @@ def train_ours(config: ExperimentConfig, folder: Path) -> Outcome:
     """A training as `iqa train` runs it, without MLflow, and its best model on the test pictures."""
     began = time.perf_counter()
     session = Session(config, ExperimentFolder(tempfile.mkdtemp(dir=folder)), progress=False)
-    session.claim_folder()
-    marks = [time.perf_counter()]
-    marks += [time.perf_counter() for _ in session.run()]
+    with session.claimed():
+        marks = [time.perf_counter()]
+        marks += [time.perf_counter() for _ in session.run()]
     predicted = load_scorer(session.folder.best, config.training.device).predict(session.store, "test", progress=False)
     true = session.store.scores[session.store.indices("test")].numpy()
     seconds = tuple(float(spent) for spent in np.diff(marks))

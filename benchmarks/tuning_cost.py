@@ -49,7 +49,7 @@ from iqa.tracking import open_run
 from iqa.training.loop import Trainer
 from iqa.tuning.search import Search
 from iqa.tuning.space import apply
-from iqa.tuning.storage import open_storage
+from iqa.tuning.storage import open_storage, quietly
 from iqa.tuning.workbench import Workbench
 
 T = TypeVar("T")
@@ -267,9 +267,7 @@ def _told(figures: list[float], unit: str) -> str:
 
 def main(arguments: list[str]) -> None:
     parser = parser_of(__doc__)
-    parser.add_argument(
-        "--config", default="quick_test", help="file or standard experiment (default: %(default)s)"
-    )
+    parser.add_argument("--config", default="quick_test", help="file or standard experiment (default: %(default)s)")
     parser.add_argument("--trials", type=int, default=20, help="of a study (default: %(default)s)")
     parser.add_argument("--workers", type=int, default=cores(), help="of a study (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=3, help="in one process; 0 leaves these out (default: 3)")
@@ -277,7 +275,9 @@ def main(arguments: list[str]) -> None:
     options, overrides = parser.parse_known_args(arguments)
     config = override_config(load_config(options.config, overrides), ["--tuning.trials", str(options.trials)])
     print(machine_line(torch.device("cpu")), flush=True)
-    tell(config, options.workers, measure(config, options))
+    with quietly():
+        found = measure(config, options)
+    tell(config, options.workers, found)
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ from iqa.commands.cli import run_command
 from iqa.config import ExperimentConfig
 from iqa.tuning.findings import conclude
 from iqa.tuning.search import Search
-from iqa.tuning.storage import only_planned
+from iqa.tuning.storage import only_planned, quietly
 
 RATE, CLUSTERS = "training.learning_rate", "model.n_clusters"
 #: Standard deviation of validation SRCC over seeds, and over splits; about what was measured on photographs.
@@ -42,7 +42,6 @@ ENOUGH_CLUSTERS = 8
 
 def one(task: tuple[int, bool]) -> dict[str, Any]:
     """Simulate a study; whether each way of reading it was right."""
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
     seed, matters = task
     best_rate = 10 ** np.random.default_rng([seed, 1]).uniform(-3.7, -2.3)
 
@@ -55,11 +54,12 @@ def one(task: tuple[int, bool]) -> dict[str, Any]:
 
     base = config(tuning__trials=40, tuning__seed=seed, tuning__prune=False, training__epochs=2)
     bench, observer = PretendedBench(truth, NOISE, seed), Silent()
-    storage = only_planned(optuna.storages.InMemoryStorage())
-    search = Search(base, bench, observer, storage, "simulated")
-    search.plan()
-    search.work()
-    findings = conclude(search, bench, observer, storage)
+    with quietly():
+        storage = only_planned(optuna.storages.InMemoryStorage())
+        search = Search(base, bench, observer, storage, "simulated")
+        search.plan()
+        search.work()
+        findings = conclude(search, bench, observer, storage)
     rate, clusters = findings["settings"][RATE], findings["settings"][CLUSTERS]
     tried = [part["value"] for part in rate["evidence"]]
     nearest = min(tried, key=lambda value: abs(math.log(value / best_rate)))

@@ -38,7 +38,7 @@ from optuna.storages import RetryHeartbeatStaleTrialCallback
 from iqa.commands.cli import run_command
 from iqa.errors import IqaError, UserError
 from iqa.tuning.planned import PROCESS
-from iqa.tuning.storage import open_storage
+from iqa.tuning.storage import open_storage, quietly
 
 HEARTBEAT = 2
 #: Of the study, after its config.
@@ -159,7 +159,7 @@ def main(arguments: list[str]) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         given = Places(options.storage or "", f"sqlite:///{folder}/mlflow.db")
-        with nullcontext(given) if options.storage else server(binaries) as places:
+        with quietly(), nullcontext(given) if options.storage else server(binaries) as places:
             share(places, options.trials, folder)
 
 

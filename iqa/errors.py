@@ -5,6 +5,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Sequence
 
+#: Bytes of a message, in UTF-8: what a user's file holds may be of any length.
+LONGEST = 2000
+
 
 class IqaError(Exception):
     """A failure while running (exit code 1): what went wrong, what was got, what was expected, how to mend it."""
@@ -12,11 +15,9 @@ class IqaError(Exception):
     exit_code = 1
 
     def __init__(self, what: str, *, got: object = None, expected: object = None, fix: str | None = None) -> None:
-        lines = [what]
-        for label, value in (("got", got), ("expected", expected), ("fix", fix)):
-            if value is not None:
-                lines.append(f"  {label}: {value}")
-        super().__init__("\n".join(lines))
+        said = {"got": got, "expected": expected, "fix": fix}
+        parts = [what, *(f"  {label}: {value}" for label, value in said.items() if value is not None)]
+        super().__init__("\n".join(_within(parts, LONGEST)))
 
 
 class UserError(IqaError):
@@ -40,3 +41,17 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
 def some(names: Sequence[str], most: int = 5) -> str:
     """The first names of many, for a message."""
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def _within(parts: list[str], most: int) -> list[str]:
+    """Parts of a message, the longest cut until all of them together fit."""
+    limit = most
+    while sum(min(len(part.encode(errors="replace")), limit) for part in parts) > most:
+        limit -= 20
+    return [cut(part, limit) for part in parts]
+
+
+def cut(text: str, most: int) -> str:
+    """A text of at most `most` bytes in UTF-8; one that was longer ends in "..."."""
+    content = text.encode(errors="replace")
+    return text if len(content) <= most else content[: most - 3].decode(errors="ignore") + "..."

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import re
+import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -42,14 +42,45 @@ def atomic_write(path: Path, write: Callable[[BinaryIO], object]) -> None:
         raise
 
 
-def no_room(path: Path, error: OSError) -> IqaError:
+def no_room(path: Path, error: OSError, fix: str | None = None) -> IqaError:
     """The message for a disk that refuses: full, over quota, read-only or closed to this user."""
     return IqaError(
         f"cannot write {path}",
         got=error.strerror or str(error),
         expected="a writable place with free space",
-        fix=f"free space or change rights on {path.parent}; what was there before is untouched",
+        fix=fix or f"free space or change rights on {path.parent}; what was there before is untouched",
     )
+
+
+def require_room(folder: Path, size: int, what: str, fix: str) -> None:
+    """Refuse work whose files cannot fit on the disk of `folder`, which need not exist yet, before it is begun.
+
+    Args:
+        size: bytes that it will write there.
+        what: it is that will be written, for the message.
+
+    Raises:
+        UserError: less is free.
+    """
+    place = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists())
+    try:
+        free = shutil.disk_usage(place).free
+    except OSError:  # a place that tells nothing; the writing will show
+        return
+    if size > free:
+        raise UserError(
+            f"not enough room for {what} in {folder}",
+            got=f"{in_bytes(free)} free",
+            expected=f"{in_bytes(size)}",
+            fix=fix,
+        )
+
+
+def in_bytes(size: int) -> str:
+    """A number of bytes as people say it: 9.4 GB."""
+    units = ("bytes", "kB", "MB", "GB", "TB")
+    power = min(len(units) - 1, (len(str(size)) - 1) // 3)
+    return f"{round(size / 1000**power, 1):g} {units[power]}"
 
 
 def keep_aside(path: Path) -> Path:
@@ -110,10 +141,8 @@ def _umask() -> int:
     return current
 
 
-def _disk_failure(error: BaseException) -> OSError | None:
-    """The refusal of the disk behind `error`; torch reports a failed write as a RuntimeError."""
-    if isinstance(error, OSError):
-        return error
-    if isinstance(error, RuntimeError) and "write" in str(error).lower():
-        return OSError(errno.ENOSPC, f"No space left on device ({error})")
-    return None
+def _disk_failure(error: BaseException | None) -> OSError | None:
+    """The refusal of the disk behind `error`; torch lets a failed write end in a RuntimeError of its own."""
+    while error is not None and not isinstance(error, OSError):
+        error = error.__cause__ or error.__context__
+    return error

@@ -23,6 +23,8 @@ Vector = NDArray[np.float64]
 
 #: Fewer pairs than this would be interpolated, not fitted, by the four parameters of the logistic.
 MIN_LOGISTIC = 6
+#: Fewer pairs than this tell no mapping that later predictions should go through.
+LEAST_TO_MAP = 20
 
 METRICS = ("srcc", "plcc", "krcc", "rmse", "plcc_logistic", "rmse_logistic")
 
@@ -74,6 +76,14 @@ class LogisticFit:
     parameters: tuple[float, ...]
     linear: bool
 
+    @property
+    def rises(self) -> bool:
+        """Whether a larger prediction is mapped to a larger score."""
+        if self.linear:
+            return self.parameters[0] > 0
+        upper, lower, _, width = self.parameters
+        return (upper - lower) * width > 0
+
     def __call__(self, predicted: ArrayLike) -> Vector:
         x = np.asarray(predicted, dtype=np.float64)
         if self.linear:
@@ -82,6 +92,10 @@ class LogisticFit:
         upper, lower, centre, width = self.parameters
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):  # of width 0, or nearly so, it is a step
             return np.asarray(lower + (upper - lower) * expit((x - centre) / width))
+
+
+#: Leaves predictions as they are.
+IDENTITY = LogisticFit((1.0, 0.0), linear=True)
 
 
 def fit_logistic(predicted: ArrayLike, true: ArrayLike, start: LogisticFit | None = None) -> LogisticFit:
@@ -103,6 +117,19 @@ def fit_logistic(predicted: ArrayLike, true: ArrayLike, start: LogisticFit | Non
         if np.isfinite(error) and error <= best_error:
             best, best_error = fit, error
     return best
+
+
+def fit_rising(predicted: ArrayLike, true: ArrayLike) -> tuple[LogisticFit, str]:
+    """The logistic (or line) from predictions to scores on 0-1, if the pairs tell one that rises; else the identity.
+
+    Returns:
+        the mapping, and why it is the identity, "" where it is not.
+    """
+    x, y = _pair(predicted, true)
+    if len(x) < LEAST_TO_MAP:
+        return IDENTITY, f"only {len(x)} validation pictures, of {LEAST_TO_MAP} that a mapping takes"
+    fit = fit_logistic(x, y)
+    return (fit, "") if fit.rises else (IDENTITY, "predictions do not rise with the validation scores")
 
 
 def logistic_map(predicted: ArrayLike, true: ArrayLike) -> Vector:

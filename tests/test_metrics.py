@@ -169,3 +169,17 @@ def test_a_thousand_samples_take_seconds():
     started = time.process_time()
     metrics.bootstrap(true + 0.1 * random.normal(size=500), true)
     assert time.process_time() - started < 15
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_rising_mapping_keeps_the_order_and_few_pairs_have_none(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    predicted = random.random(60)
+    fit, note = metrics.fit_rising(predicted, np.clip(predicted**2 + 0.1 * random.normal(size=60), 0, 1))
+    across = np.linspace(-2, 3, 101)
+    assert note == ""
+    assert (np.diff(fit(across)) >= 0).all()
+    for few, true in ((5, predicted[:5]), (60, 1 - predicted), (60, np.full(60, 0.5))):
+        fit, note = metrics.fit_rising(predicted[:few], true)
+        assert note
+        assert np.array_equal(fit(across), across)

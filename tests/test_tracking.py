@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import logging
 import os
+import random
+import re
 import shutil
 import signal
 import socket
@@ -21,11 +25,14 @@ from PIL import Image
 from places import ROOT
 
 import iqa
+from iqa.api.evaluate import headline
 from iqa.config import ExperimentConfig
 from iqa.errors import Interrupted, UserError
+from iqa.processes import this_process
 from iqa.records import EpochRecord
-from iqa.tracking import Tracker, fetch_experiment, open_run, read_run_note, write_run_note
+from iqa.tracking import Tracker, fetch_experiment, metric_names, open_run, read_run_note, write_run_note
 from iqa.tracking.delivery import PENDING
+from iqa.tracking.store import public_uri, reachable
 
 
 @pytest.fixture(scope="session")
@@ -34,7 +41,8 @@ def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from iqa.tracking.store import connect
 
     file = tmp_path_factory.mktemp("store") / "mlflow.db"
-    connect(f"sqlite:///{file}")
+    with contextlib.chdir(file.parent):  # its artifacts lie where it is made
+        connect(f"sqlite:///{file}")
     return file
 
 
@@ -70,6 +78,18 @@ def dead_server() -> Iterator[str]:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         yield f"http://127.0.0.1:{taken.getsockname()[1]}"
+
+
+@pytest.fixture
+def said() -> Iterator[list[str]]:
+    """What the library warned of."""
+    lines: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: lines.append(record.getMessage())  # type: ignore[method-assign]
+    logger = logging.getLogger("iqa")
+    logger.addHandler(handler)
+    yield lines
+    logger.removeHandler(handler)
 
 
 def settings(uri: str | None, **tracking: Any) -> ExperimentConfig:
@@ -191,11 +211,30 @@ def test_a_short_trial_of_a_study_costs_one_batch(store: str, client: Any, monke
         assert steps(client, run.info.run_id, "val_srcc") == [1, 2, 3, 4]
 
 
-def test_what_mlflow_refuses_costs_a_trial_nothing_else(store: str, client: Any, capsys: Any) -> None:
+def refuse_to_take(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
+    """Let MLflow refuse figures of these names, with all that is sent beside them, as it does with invalid ones."""
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    plain = MlflowClient.log_batch
+
+    def refuse(self: Any, run_id: str, *, metrics: Any, **others: Any) -> Any:
+        for metric in metrics:
+            if metric.key in names:
+                raise MlflowException.invalid_parameter_value(f"no metric is called {metric.key}")
+        return plain(self, run_id, metrics=metrics, **others)
+
+    monkeypatch.setattr(MlflowClient, "log_batch", refuse)
+
+
+def test_what_mlflow_refuses_costs_a_trial_nothing_else(
+    store: str, client: Any, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     with open_run(settings(store), role="tune", name="study") as tracker:
         trial = tracker.open_child("trial 1", {"role": "trial"}, {"rate": 0.1})
         trial.log_epoch(epoch(1))
-        trial.log_metrics({"no name of a metric?!": 1.0})
+        refuse_to_take(monkeypatch, "unwanted")
+        trial.log_metrics({"unwanted": 1.0})
         trial.log_metrics({"best_val_srcc": 0.5})
         trial.close_child("FINISHED", {"trial_state": "complete"})
     run = run_of(client, trial.run_id)
@@ -204,9 +243,36 @@ def test_what_mlflow_refuses_costs_a_trial_nothing_else(store: str, client: Any,
     assert run.data.metrics["best_val_srcc"] == 0.5
     assert run.data.tags["trial_state"] == "complete"
     assert steps(client, trial.run_id, "val_srcc") == [1]
-    complaint = capsys.readouterr().err
-    assert "no name of a metric?!" in complaint
+    complaint = "\n".join(said)
+    assert "unwanted" in complaint
     assert complaint.count("MLflow took no") == 1
+
+
+def test_a_figure_that_mlflow_refuses_costs_none_of_those_beside_it(
+    store: str, client: Any, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    figures = {f"figure{number}": float(number) for number in range(40)}
+    with open_run(settings(store), role="evaluate", name="small-test") as tracker:
+        refuse_to_take(monkeypatch, "figure7", "figure30")
+        tracker.log_metrics(figures)
+        tracker.log_params({"good": 1, "bad?": 2, "fine": 3})
+    run = run_of(client, tracker.run_id)
+    assert run.data.metrics == {name: each for name, each in figures.items() if name not in ("figure7", "figure30")}
+    assert run.data.params == {"good": "1", "fine": "3"}
+    assert "\n".join(said).count("MLflow took no") == 3
+
+
+def test_a_thousand_refusals_are_not_a_thousand_warnings(
+    store: str, client: Any, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    figures = {f"figure{number}-{'x' * 200}": float(number) for number in range(300)}
+    with open_run(settings(store), role="evaluate", name="small-test") as tracker:
+        refuse_to_take(monkeypatch, *figures)
+        tracker.log_metrics(figures)
+    told = "\n".join(said)
+    assert told.count("MLflow took no") == 20
+    assert "no longer told" in told
+    assert max(len(line.encode()) for line in told.splitlines()) < 2000
 
 
 def test_more_than_mlflow_takes_at_once_goes_in_several_batches(store: str, client: Any) -> None:
@@ -257,12 +323,12 @@ def test_a_resumed_training_continues_its_run(store: str, client: Any, folder: P
     assert [run.info.status for run in all_runs(client)] == ["FINISHED"]
 
 
-def test_a_run_that_the_store_does_not_have_is_replaced(store: str, client: Any, folder: Path, capsys: Any) -> None:
+def test_a_run_that_the_store_does_not_have_is_replaced(store: str, client: Any, folder: Path, said: list[str]) -> None:
     with open_run(settings(store), role="train", name="small", directory=folder, run_id="0" * 32) as tracker:
         tracker.log_epoch(epoch(1))
     assert tracker.new_run
     assert tracker.run_id == read_run_note(folder)["run_id"] != "0" * 32
-    assert "has no run" in capsys.readouterr().err
+    assert "has no run" in "\n".join(said)
     assert [run.info.status for run in all_runs(client)] == ["FINISHED"]
 
 
@@ -408,6 +474,55 @@ def test_a_run_of_a_living_process_is_left_alone(store: str, client: Any) -> Non
         assert run_of(client, outer.run_id).info.status == "RUNNING"
 
 
+def left_running(client: Any, process: str, name: str, *, silent_for: float | None = None) -> None:
+    """A run by another process, whose last figure came some seconds ago."""
+    experiment = client.get_experiment_by_name("pictures")
+    number = experiment.experiment_id if experiment else client.create_experiment("pictures")
+    run = client.create_run(number, tags={"process": process}, run_name=name)
+    if silent_for is not None:
+        client.log_metric(run.info.run_id, "val_srcc", 0.5, timestamp=int((time.time() - silent_for) * 1000))
+
+
+def test_only_what_is_surely_dead_or_long_silent_is_buried(store: str, client: Any) -> None:
+    here, host = this_process(), socket.gethostname()
+    elsewhere = re.sub(r"/\d+:\d+:", "/4026539999:4194399:", here)
+    gone = re.sub(r":\d+:\d+:", ":4194399:1:", here)
+    left_running(client, elsewhere, "in another container of this host name")
+    left_running(client, re.sub(r":\w+:\w*$", ":0123456789ab:0badcafe", here), "on another machine")
+    left_running(client, here, "alive")
+    left_running(client, f"{host}:4194399:1", "of an earlier version, perhaps in a container", silent_for=60)
+    left_running(client, f"{host}:4194399:1", "of an earlier version, silent", silent_for=30 * 3600)
+    left_running(client, f"{host}:4194399:1", "of an earlier version, never heard of")
+    left_running(client, gone, "gone a moment ago", silent_for=1)
+    with open_run(settings(store), role="train", name="small"):
+        pass
+    assert {run.info.run_name for run in all_runs(client) if run.info.status == "KILLED"} == {
+        "of an earlier version, silent",
+        "of an earlier version, never heard of",
+        "gone a moment ago",
+    }
+
+
+def test_a_run_that_is_resumed_never_stands_under_the_name_of_a_dead_process(
+    store: str, client: Any, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mlflow import MlflowClient
+
+    plain, seen = MlflowClient.update_run, []
+
+    def watched(self: Any, run_id: str, *arguments: Any, **named: Any) -> Any:
+        seen.append(client.get_run(run_id).data.tags["process"])
+        return plain(self, run_id, *arguments, **named)
+
+    with open_run(settings(store), role="train", name="small", directory=folder) as first:
+        pass
+    client.set_tag(first.run_id, "process", "dead")
+    monkeypatch.setattr(MlflowClient, "update_run", watched)
+    with open_run(settings(store), role="train", name="small", directory=folder, run_id=first.run_id):
+        pass
+    assert seen == [this_process()]
+
+
 def test_an_interrupt_stays_killed_after_mlflow_run_calls_it_failed(store: str, client: Any) -> None:
     from iqa.tracking.endings import correct_status
 
@@ -422,7 +537,7 @@ def test_an_interrupt_stays_killed_after_mlflow_run_calls_it_failed(store: str, 
 
 
 def test_a_dead_server_costs_a_warning_and_nothing_is_lost(
-    dead_server: str, store: str, client: Any, folder: Path, capsys: Any
+    dead_server: str, store: str, client: Any, folder: Path, said: list[str]
 ) -> None:
     config = settings(dead_server)
     start = time.monotonic()
@@ -435,7 +550,7 @@ def test_a_dead_server_costs_a_warning_and_nothing_is_lost(
     unborn = tracker.run_id
     assert unborn
     assert unborn.startswith("pending-")
-    warnings = capsys.readouterr().err
+    warnings = "\n".join(said)
     assert warnings.count("does not answer") == 1
     assert PENDING in warnings
     assert (folder / PENDING).is_file()
@@ -471,7 +586,7 @@ def test_a_training_begun_without_a_server_and_resumed_with_one_is_one_run(
 
 
 def test_a_server_lost_on_the_way_is_caught_up_with(
-    store: str, client: Any, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+    store: str, client: Any, folder: Path, monkeypatch: pytest.MonkeyPatch, said: list[str]
 ) -> None:
     from mlflow import MlflowClient
 
@@ -492,7 +607,7 @@ def test_a_server_lost_on_the_way_is_caught_up_with(
     assert sorted(steps(client, tracker.run_id, "val_srcc")) == [1, 2, 3]
     assert run.info.status == "FINISHED"
     assert not (folder / PENDING).exists()
-    assert capsys.readouterr().err.count("does not answer") == 1
+    assert "\n".join(said).count("does not answer") == 1
 
 
 def until(condition: Any, seconds: float = 10) -> None:
@@ -502,13 +617,16 @@ def until(condition: Any, seconds: float = 10) -> None:
         time.sleep(0.02)
 
 
-def test_what_mlflow_refuses_does_not_stop_the_rest(store: str, client: Any, folder: Path, capsys: Any) -> None:
+def test_what_mlflow_refuses_does_not_stop_the_rest(
+    store: str, client: Any, folder: Path, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     with open_run(settings(store), role="train", name="small", directory=folder) as tracker:
-        tracker.log_metrics({"not/a//valid:name?": 1.0})
+        refuse_to_take(monkeypatch, "unwanted")
+        tracker.log_metrics({"unwanted": 1.0})
         tracker.log_files(folder / "absent.json")
         tracker.log_metrics({"fine": 1.0})
     assert run_of(client, tracker.run_id).data.metrics == {"fine": 1.0}
-    assert capsys.readouterr().err.count("MLflow took no") == 2
+    assert "\n".join(said).count("MLflow took no") == 2
     assert not (folder / PENDING).exists()
 
 
@@ -526,6 +644,139 @@ def test_a_deleted_experiment_is_the_users_error(store: str, client: Any) -> Non
     with pytest.raises(UserError), open_run(settings(store), role="train", name="small"):
         pass
     assert all_runs(client) == []
+
+
+@pytest.mark.parametrize(
+    ("uri", "shown"),
+    [
+        ("https://me:secret@host:5000/x", "https://host:5000/x"),
+        ("https://me:sec/ret@host:5000/x", "https://host:5000/x"),
+        ("https://host/@team/x?a=b", "https://host/@team/x?a=b"),
+        ("postgresql://me:sec/ret@host/db", "postgresql://host/db"),
+        ("postgresql+psycopg2://host/db?password=secret", "postgresql+psycopg2://host/db"),
+        ("mysql://host/db?user=me@x&password=secret", "mysql://..."),
+        ("sqlite:////home/me@work/mlflow.db", "sqlite:////home/me@work/mlflow.db"),
+        ("pictures@home/scores.csv", "pictures@home/scores.csv"),
+    ],
+)
+def test_an_address_is_shown_without_password(uri: str, shown: str) -> None:
+    assert public_uri(uri) == shown
+
+
+@pytest.mark.parametrize("uri", ["foo://me:secret@host", "http://me:secret@[::1", "foo://" + "x" * 5000])
+def test_a_refused_address_is_short_and_without_password(uri: str) -> None:
+    with pytest.raises(UserError) as error, open_run(settings(uri), role="train", name="small"):
+        pass
+    assert "secret" not in str(error.value)
+    assert len(str(error.value).encode()) < 2000
+
+
+def test_a_password_with_a_slash_hides_no_host(dead_server: str) -> None:
+    port = dead_server.rpartition(":")[2]
+    assert not reachable(f"postgresql://me:sec/ret@127.0.0.1:{port}/db")
+
+
+# Names of figures
+
+
+def stored_on_windows(name: str) -> str:
+    """What a file of this name is called where case does not count, and dots and spaces at the end are dropped."""
+    return "/".join(part.rstrip(". ") for part in name.lower().split("/"))
+
+
+ODD = [
+    *("ss01", "jpeg 2000", "a-b.c_d", "größe", "模糊", "live/jpeg"),
+    *("a//b", "a/", "/a", "a/../b", "..", ".", "", " ", "a ", "a.", "a/b/.", "a(b)", "a[b]", "a{b}", "a_b_", "a:b"),
+    *("low", "high", "Low", "LOW", "low/x", "x", "x/y", "X/Y", "JPEG", "jpeg", "é", "e", "e\u0301"),
+    *("n" * 300, "n" * 299, "n" * 241, "ü" * 200, "ü" * 201, "\ud800", "a\nb", "a\n", "a\0b", "😀", "%", "$x^2$"),
+]
+
+
+def test_every_subset_has_a_figure_of_its_own_that_every_store_takes() -> None:
+    from mlflow.utils import validation
+
+    fixed = {f"test_{name}{end}" for name in ("srcc", "plcc") for end in ("", "_low", "_high")}
+    # What stands in for one name is no room for a subset that is called so.
+    stand_ins = [name.removeprefix("test_srcc_") for name in metric_names([f"test_srcc_{name}" for name in ODD])]
+    subsets = list(dict.fromkeys([*ODD, *stand_ins]))
+    names = metric_names([f"test_srcc_{subset}" for subset in subsets], taken=fixed)
+    assert len({stored_on_windows(name) for name in [*names, *fixed]}) == len(subsets) + len(fixed)
+    for name in names:
+        validation._validate_metric(name, 1.0, 0, 0)
+        if not name.endswith("n" * 200):
+            validation._validate_tag(f"metric.{name}", "the tag that tells what it stands for")
+        assert len(name.encode()) <= 250
+        assert ":" not in name, "a server on Windows takes none"
+    files = {name.lower() for name in [*names, *fixed]}
+    for name in files:
+        assert not any("/".join(name.split("/")[:depth]) in files for depth in range(1, name.count("/") + 1))
+    shuffled = random.Random(0).sample(subsets, len(subsets))
+    again = dict(zip(shuffled, metric_names([f"test_srcc_{each}" for each in shuffled], taken=fixed), strict=True))
+    assert [again[subset] for subset in subsets] == names, "in whatever order they come"
+
+
+def test_a_simple_name_stays_and_another_is_the_same_in_every_run() -> None:
+    simple = ["test_srcc_ss01", "test_srcc_jpeg 2000", "test_srcc_größe", "test_srcc_live/jpeg", "srcc", "n" * 250]
+    assert metric_names(simple) == simple
+    assert metric_names(["test_srcc_a(b)"]) == metric_names(["test_srcc_x", "test_srcc_a(b)"])[1:]
+    assert metric_names(["test_srcc_a(b)"])[0].startswith("test_srcc_a_b_-")
+
+
+def results(**subsets: float) -> dict[str, Any]:
+    figure = {"value": 0.7, "low": 0.689, "high": 0.71}
+    parts = {name: {"n": 9, "srcc": srcc} for name, srcc in subsets.items()}
+    return {"metrics": {"srcc": figure, "plcc": figure}, "by_subset": parts}
+
+
+def test_no_subset_costs_another_its_figure_in_mlflow(store: str, client: Any) -> None:
+    subsets = {name: number / 100 for number, name in enumerate(["low", "high", "ss01", *ODD[6:], "dir/", "a//c"])}
+    figures = headline(results(**subsets))
+    with open_run(settings(store), role="evaluate", name="small-test") as tracker:
+        tracker.log_metrics(figures)
+    run = run_of(client, tracker.run_id)
+    assert run.data.metrics == figures
+    assert len(figures) == 6 + len(subsets)
+    assert run.data.metrics["test_srcc_low"] == 0.689
+    assert run.data.metrics["test_srcc_high"] == 0.71
+    assert run.data.metrics["test_srcc_ss01"] == subsets["ss01"]
+    told = {key.removeprefix("metric."): value for key, value in run.data.tags.items() if key.startswith("metric.")}
+    for name, subset in told.items():
+        readable = subset.encode(errors="backslashreplace").decode()
+        assert run.data.metrics[name] in {
+            value
+            for key, value in subsets.items()
+            if key.encode(errors="backslashreplace").decode().replace("\0", "\\x00") == readable
+        }
+    assert {f"test_srcc_{subset}" for subset in subsets} - set(figures) | {"test_srcc_low", "test_srcc_high"} == {
+        *(f"test_srcc_{subset}" for subset in figures.called.values()),
+    }
+
+
+def test_what_a_tracker_is_told_one_after_the_other_does_not_mix(store: str, client: Any) -> None:
+    with open_run(settings(store), role="compare", name="small") as tracker:
+        for name, srcc in (("a(b)", 0.1), ("a[b]", 0.2), ("srcc", 0.3), ("A", 0.4), ("a", 0.5)):
+            tracker.log_metrics({f"{name}/srcc": srcc, f"{name}/{'x' * 300}": -srcc})
+        tracker.log_metrics({"srcc": 0.6})
+        for step in (1, 2):
+            tracker.log_metrics({"a(b)/srcc": 0.1}, step=step)
+    run = run_of(client, tracker.run_id)
+    assert sorted(run.data.metrics.values()) == [-0.5, -0.4, -0.3, -0.2, -0.1, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6]
+    told = {value: key.removeprefix("metric.") for key, value in run.data.tags.items() if key.startswith("metric.")}
+    assert run.data.metrics[told["a(b)/srcc"]] == 0.1
+    assert run.data.metrics[told["a[b]/srcc"]] == 0.2
+    assert sorted(steps(client, run.info.run_id, told["a(b)/srcc"])) == [0, 1, 2]
+
+
+def test_a_folder_of_files_takes_them_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    from mlflow.entities import Metric
+    from mlflow.store.tracking.file_store import FileStore
+
+    kept = FileStore(str(tmp_path / "mlruns"))
+    run = kept.create_run("0", "me", 0, [], "small")
+    figures = headline(results(**dict.fromkeys(["low", *ODD], 0.5)))
+    kept.log_batch(run.info.run_id, [Metric(name, value, 0, 0) for name, value in figures.items()], [], [])
+    assert kept.get_run(run.info.run_id).data.metrics == figures
 
 
 # Tracking off
@@ -587,16 +838,18 @@ def test_a_run_without_a_model_is_the_users_error(store: str, tmp_path: Path) ->
 
 
 STUB_SCORING = """
+from base64 import b64decode
 from io import BytesIO
 from pathlib import Path
 import numpy as np, pandas as pd
 from PIL import Image
 
 class Scorer:
-    def score(self, pictures):
-        opened = [Image.open(BytesIO(p) if isinstance(p, bytes) else p) for p in pictures]
+    def score(self, pictures, on_error):
+        opened = [Image.open(p if Path(p).is_file() else BytesIO(b64decode(p))) for p in pictures]
         score = [float(np.asarray(p).mean()) / 255 for p in opened]
-        return pd.DataFrame({"score": score, "calibrated": np.nan, "cluster": 2.0, "log_likelihood": np.nan})
+        nothing = {"calibrated": np.nan, "cluster": 2.0, "log_likelihood": np.nan, "error": None}
+        return pd.DataFrame({"score": score, **nothing})
 
 def load_scorer(path):
     assert Path(path).read_text() == "{}"
@@ -651,7 +904,7 @@ def test_the_logged_model_scores_in_a_fresh_process(
     assert str(ROOT) not in answer["file"]
     assert (answer["inputs"], answer["outputs"]) == (
         ["image"],
-        ["score", "calibrated", "cluster", "log_likelihood"],
+        ["score", "calibrated", "cluster", "log_likelihood", "error"],
     )
 
 

@@ -17,7 +17,13 @@ SIDE = 48
 
 
 def write_experiment(
-    folder: Path, *, clusters: int = 3, seed: int = 0, precision: str = "auto", **content: Any
+    folder: Path,
+    *,
+    clusters: int = 3,
+    seed: int = 0,
+    precision: str = "auto",
+    backbone: str = "test_resnet",
+    **content: Any,
 ) -> Path:
     """An experiment folder with best_model.pth; `content` is added to the checkpoint."""
     config = build_config(
@@ -25,7 +31,7 @@ def write_experiment(
             "experiment_name": folder.name,
             "data": {"dataset": "photos", "picture_size": SIDE, "image_size": SIDE},
             "model": {
-                "backbone": "test_resnet",
+                "backbone": backbone,
                 "pretrained": False,
                 "feature_dim": 16,
                 "hidden_dim": 16,

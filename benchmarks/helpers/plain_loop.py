@@ -29,7 +29,7 @@ from torchvision import transforms
 from iqa.config import ExperimentConfig
 from iqa.data.manifest import SPLITS
 from iqa.data.prepared import PixelStore
-from iqa.model.backbone.backbone import pretrained_config
+from iqa.model.backbone.networks import pretrained_config
 from iqa.model.backbone.weights import load_pretrained
 from iqa.training.losses import quality_loss
 

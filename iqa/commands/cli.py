@@ -45,7 +45,8 @@ def run_command(main: Callable[[list[str]], object], arguments: list[str]) -> No
     except Exception as error:
         if os.environ.get("IQA_TRACEBACK"):
             raise
-        _leave(f"{type(error).__name__}: {error}\n  fix: set IQA_TRACEBACK=1 to see where this came from", 1)
+        message = IqaError(f"{type(error).__name__}: {error}", fix="set IQA_TRACEBACK=1 to see where this came from")
+        _leave(str(message), 1)
 
 
 def parser_for(verb: str, purpose: str | None, epilog: str) -> argparse.ArgumentParser:

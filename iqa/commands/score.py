@@ -68,6 +68,10 @@ def show(done: ScoringResult) -> None:
         f"{counted(summary['scored'])} scored, {summary['unreadable']} unreadable; predicted {summary['score_name']}: "
         f"mean {spread['mean']:.3f}, median {spread['median']:.3f}, {spread['min']:.3f} to {spread['max']:.3f}"
     )
+    if summary.get("several_frames"):
+        print(f"of {counted(summary['several_frames'])} with several frames or pages the first is scored")
+    for note in summary.get("not_calibrated", []):
+        print(f"calibrated scores are the model's own, stretched to the scale: {note}")
     if "images_per_second" in summary:
         print(f"{summary['images_per_second']:.1f} images/s")
     print("files:")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from iqa.config.section import Positive, Section, Share
 
@@ -31,7 +32,8 @@ class MixtureConfig(Section):
 class ModelConfig(Section):
     """Backbone, mixture and head."""
 
-    #: A timm model; several joined by "+" put their features side by side.
+    #: A timm model, also as the hub calls it (timm/NAME, hf-hub:timm/NAME); several joined by "+" put their features
+    #: side by side.
     backbone: str = "resnet18"
     #: Sizes at which the backbone looks at a picture, as shares of data.image_size; their features stand side by side.
     scales: Annotated[tuple[Annotated[float, Field(gt=0, le=4)], ...], Field(min_length=1, max_length=8)] = (1.0,)
@@ -71,6 +73,11 @@ class ModelConfig(Section):
     #: Mean and standard deviation once more, with positions weighted to the picture's centre, where people look first.
     centre_pooling: bool = False
     mixture: MixtureConfig = MixtureConfig()
+
+    @field_validator("backbone")
+    @classmethod
+    def _as_timm_calls_it(cls, name: str) -> str:
+        return "+".join(re.sub(r"^\s*(hf[-_]hub:)?timm/", "", part) for part in name.split("+"))
 
     @model_validator(mode="after")
     def _several_parts(self) -> ModelConfig:

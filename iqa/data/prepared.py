@@ -170,6 +170,7 @@ def _synthetic(data: DataConfig, progress: bool | None) -> PixelStore:
         f"{data.dataset}-{recipe_key(recipe)}",
         recipe,
         lambda empty: build_pictures(empty, source, data, progress),
+        lambda: 3 * source.picture_size**2 * sum(data.samples(split) or 0 for split in SPLITS),
     )
     manifest = from_csv(folder / MANIFEST)
     validate(manifest)

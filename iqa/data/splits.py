@@ -24,7 +24,11 @@ LEAST = 2
 
 
 def split_by_group(
-    groups: Sequence[str] | np.ndarray, shares: Sequence[float], seed: int, names: Sequence[str] = SPLITS
+    groups: Sequence[str] | np.ndarray,
+    shares: Sequence[float],
+    seed: int,
+    names: Sequence[str] = SPLITS,
+    least: int = 1,
 ) -> np.ndarray:
     """Draw a split for each picture so that groups stay whole and the shares, in pictures, are met closely.
 
@@ -34,6 +38,7 @@ def split_by_group(
         groups: the group of each picture.
         shares: of each split, positive, summing to 1.
         names: of the splits.
+        least: groups in each split, where there are enough.
 
     Returns:
         A name for each picture, as an array of objects.
@@ -51,18 +56,19 @@ def split_by_group(
         )
     wanted = np.asarray(shares) * len(groups)
     rng = np.random.default_rng([seed, 20])
-    best, least = np.zeros(len(known), dtype=np.int64), np.inf
+    each = min(least, len(known) // len(names))
+    best, lowest = np.zeros(len(known), dtype=np.int64), np.inf
     for _ in range(TRIES):
-        chosen = _deal(sizes, wanted, rng.permutation(len(known)))
+        chosen = _deal(sizes, wanted, rng.permutation(len(known)), each)
         error = np.abs(np.bincount(chosen, sizes, minlength=len(names)) - wanted).sum()
-        if error < least - 1e-9:
-            best, least = chosen, error
-        if least <= max(_rounding(wanted), TOLERANCE * len(groups)) + 1e-9:
+        if error < lowest - 1e-9:
+            best, lowest = chosen, error
+        if lowest <= max(_rounding(wanted), TOLERANCE * len(groups)) + 1e-9:
             break
     return np.asarray(names, dtype=object)[best[member]]
 
 
-def complete_split(table: pd.DataFrame, shares: Sequence[float], seed: int) -> np.ndarray:
+def complete_split(table: pd.DataFrame, shares: Sequence[float], seed: int, least: int = 1) -> np.ndarray:
     """The split of each row: the set's own as far as it goes, else drawn.
 
     A set that names all three splits is taken as it is. Where validation is missing, a tenth of the training
@@ -72,17 +78,18 @@ def complete_split(table: pd.DataFrame, shares: Sequence[float], seed: int) -> n
     Args:
         table: columns `image`, `group` ("": the row is a content of its own) and `split` ("": not named).
         shares: of train, val and test.
+        least: contents in each split that is drawn, where there are enough.
 
     Raises:
         UserError: only some rows name a split or a group, none is for training, a group is in two splits, or
             there are too few groups.
     """
-    _refuse_partial_groups(table)
+    refuse_partial_groups(table)
     content = contents(table)
     split = np.array(table["split"], dtype=object)
     named = set(split) - {""}
     if not named or (len(named) == 1 and "" not in split):
-        return split_by_group(content, shares, seed)
+        return split_by_group(content, shares, seed, least=least)
     if "" in split:
         raise UserError(
             "only some rows name a split",
@@ -100,7 +107,7 @@ def complete_split(table: pd.DataFrame, shares: Sequence[float], seed: int) -> n
     for missing, share in (("val", VAL_SHARE), ("test", shares[2] / (shares[0] + shares[2]))):
         if missing not in named:
             train = split == "train"
-            split[train] = split_by_group(content[train], (1 - share, share), seed, ("train", missing))
+            split[train] = split_by_group(content[train], (1 - share, share), seed, ("train", missing), least)
             count = int((split == missing).sum())
             log.info("the set has no %s split: %d of its training pictures are drawn for it", missing, count)
     return split
@@ -137,19 +144,35 @@ def _rounding(wanted: np.ndarray) -> float:
     return float(part[: len(part) - up].sum() + (1 - part[len(part) - up :]).sum())
 
 
-def _deal(sizes: np.ndarray, wanted: np.ndarray, order: np.ndarray) -> np.ndarray:
-    """Give each group, in turn, to the split that lacks most; the last ones go where there is none yet."""
+def _deal(sizes: np.ndarray, wanted: np.ndarray, order: np.ndarray, least: int) -> np.ndarray:
+    """Give each group, in turn, to the split that lacks most; the last ones go where there are fewer than `least`."""
     lacking = wanted.astype(np.float64)
     chosen = np.zeros(len(sizes), dtype=np.int64)
-    empty = set(range(len(wanted)))
+    owed = dict.fromkeys(range(len(wanted)), least)
     for left, group in zip(range(len(order), 0, -1), order, strict=True):
-        # Sorted: the order of a set is not to decide.
-        open_to = sorted(empty) if left <= len(empty) else range(len(wanted))
+        open_to = [split for split, count in owed.items() if count] if left <= sum(owed.values()) else list(owed)
         split = max(open_to, key=lambda place: lacking[place])
         chosen[group] = split
         lacking[split] -= sizes[group]
-        empty.discard(split)
+        owed[split] = max(0, owed[split] - 1)
     return chosen
+
+
+def refuse_partial_groups(table: pd.DataFrame) -> None:
+    """Refuse groups in some rows alone: where cells were merged, rows without one belong to the group above.
+
+    Raises:
+        UserError: some rows name a group, and others none.
+    """
+    bare = (table["group"] == "").to_numpy()
+    if bare.any() and not bare.all():
+        raise UserError(
+            "only some rows name a group",
+            got=f"{bare.sum()} of {len(bare)} rows name none, such as {table['image'][bare].iloc[0]}",
+            expected="a group in every row, or in none: pictures of one group stay in one split",
+            fix="complete the column (merged cells keep their value in the first row alone: table[column].ffill() in "
+            "pandas fills the others), or set data.columns.group to '' if each picture stands alone",
+        )
 
 
 def refuse_useless(split: np.ndarray, scores: np.ndarray) -> None:
@@ -167,10 +190,11 @@ def refuse_useless(split: np.ndarray, scores: np.ndarray) -> None:
         found = scores[split == name]
         if len(found) < LEAST:
             raise UserError(
-                f"{len(found) or 'no'} {what} picture{'s' * (len(found) != 1)}: a correlation needs {LEAST} at the least",
+                f"too few {what} pictures: {len(found)}, and a correlation needs {LEAST}",
                 got=f"{len(split)} pictures: {counts}",
-                expected=f"{LEAST} or more with different scores in validation and in test; figures mean little below 30",
-                fix="give more pictures, or larger data.split_shares such as [0.5, 0.25, 0.25]",
+                expected=f"at least {LEAST} in validation and in test; below 30 or so figures mean little",
+                fix="give more pictures, or larger data.split_shares such as [0.5, 0.25, 0.25], with "
+                "data.columns.split '' where the set names splits itself",
             )
         if len(np.unique(found)) < 2:
             raise UserError(
@@ -182,20 +206,6 @@ def refuse_useless(split: np.ndarray, scores: np.ndarray) -> None:
             )
 
 
-def _refuse_partial_groups(table: pd.DataFrame) -> None:
-    """Rows without a group are no contents of their own where others have one: whoever merged cells means the group
-    above."""
-    bare = (table["group"] == "").to_numpy()
-    if bare.any() and not bare.all():
-        raise UserError(
-            "only some rows name a group",
-            got=f"{bare.sum()} of {len(bare)} rows name none, such as {table['image'][bare].iloc[0]}",
-            expected="a group in every row, or in none: pictures of one group stay in one split",
-            fix="complete the column (merged cells keep their value in the first row alone: table[column].ffill() in "
-            "pandas fills the others), or set data.columns.group to '' if each picture stands alone",
-        )
-
-
 def _refuse_crossing(content: np.ndarray, split: np.ndarray) -> None:
     counts = pd.Series(split).groupby(content).nunique()
     crossing = counts.index[counts > 1]
@@ -203,7 +213,7 @@ def _refuse_crossing(content: np.ndarray, split: np.ndarray) -> None:
         found = sorted(set(split[content == crossing[0]]))
         raise UserError(
             f"{len(crossing)} groups of pictures are in two splits of the set",
-            got=f"{crossing[0]} in {' and '.join(found)}",
+            got=f"{crossing[0][:100]} in {' and '.join(found)}",
             expected="each group in one split: the test would be on known contents",
             fix="set data.columns.split to '' to draw the split by group, or data.columns.group to '' if the "
             "pictures of a group are not alike",

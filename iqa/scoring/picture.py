@@ -10,13 +10,15 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from iqa.data.store.pictures import as_rgb, read_rgb, upright
+from iqa.data.store.pictures import as_rgb, is_picture, read_rgb, upright
 
 #: A picture: a path, encoded bytes, base64 text of encoded bytes, a Pillow image or uint8 H x W x 3.
 Picture = str | Path | bytes | Image.Image | np.ndarray
 
 #: Characters; a longer text cannot be a path and is taken for a base64 picture.
 LONGEST_PATH = 512
+#: Base64 as addresses hold it, in its usual letters.
+_USUAL = str.maketrans("-_", "+/")
 
 
 def open_picture(picture: Picture) -> Image.Image:
@@ -31,14 +33,37 @@ def open_picture(picture: Picture) -> Image.Image:
         return Image.fromarray(picture)
     if isinstance(picture, Image.Image):
         return as_rgb(upright(picture))
-    if isinstance(picture, str) and len(picture) > LONGEST_PATH:
-        picture = _from_base64(picture)
-    if isinstance(picture, bytes):
+    if isinstance(picture, str):
+        picture = from_text(picture)
+    if isinstance(picture, bytes | bytearray | memoryview):
         return read_rgb(io.BytesIO(picture))
-    path = Path(picture)
+    if not isinstance(picture, Path):
+        missing = picture is None or picture != picture  # as a table holds it
+        raise ValueError("no picture was given" if missing else f"a {type(picture).__name__} is no picture")
+    path = picture
     if not path.is_file():
         raise ValueError("a folder, no picture" if path.is_dir() else "no such file")
     return read_rgb(path)
+
+
+def from_text(text: str) -> Path | bytes:
+    """The picture that a text holds in base64, with or without line breaks, in the letters of addresses, or in a
+    `data:` address; else the file that it names.
+
+    Raises:
+        ValueError: too long for a path, and no base64.
+    """
+    head, comma, content = text.partition(",")
+    if inline := text[:5].lower() == "data:":
+        if not (comma and head.lower().endswith(";base64")):
+            raise ValueError("a data: address is a picture if it holds base64")
+        text = content
+    decoded = _from_base64(text)
+    if decoded is not None and (inline or len(text) > LONGEST_PATH or is_picture(decoded)):
+        return decoded
+    if inline or len(text) > LONGEST_PATH:
+        raise ValueError("neither a path nor a picture in base64")
+    return Path(text)
 
 
 def describe(picture: Picture) -> str:
@@ -50,8 +75,9 @@ def describe(picture: Picture) -> str:
     return "encoded bytes" if isinstance(picture, bytes) else f"a {type(picture).__name__}"
 
 
-def _from_base64(text: str) -> bytes:
+def _from_base64(text: str) -> bytes | None:
+    letters = "".join(text.split()).translate(_USUAL).rstrip("=")
     try:
-        return base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise ValueError("neither a path nor a picture in base64") from error
+        return base64.b64decode(letters + "=" * (-len(letters) % 4), validate=True)
+    except (binascii.Error, ValueError):
+        return None

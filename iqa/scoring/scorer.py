@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ from iqa.data.prepared import PixelStore
 from iqa.data.store.views import ViewPolicy
 from iqa.device import autocast, choose_device, choose_precision, memory_advice
 from iqa.errors import IqaError, UserError
-from iqa.metrics import LogisticFit
+from iqa.metrics import IDENTITY, LogisticFit
 from iqa.model.backbone.fused import folded
 from iqa.model.quality import Prediction, QualityModel
 from iqa.scoring.picture import Picture
@@ -39,6 +40,11 @@ from iqa.training.checkpoints import BEST, load_checkpoint, load_model_state
 SCORES = ("score", "calibrated", "cluster", "log_likelihood")
 #: Squares in one batch of the model; more gain nothing on a CPU, and decoding is what a GPU waits for.
 BATCH_SIZE = 32
+
+
+# A forked child has none of its parent's threads, which torch would wait for.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
 
 
 @dataclass(frozen=True)
@@ -60,23 +66,30 @@ class Predictions:
 
 @dataclass(frozen=True)
 class Calibration:
-    """From the model's own score to the scale that people scored on."""
+    """From the model's own score to the scale that people scored on: it rises with the score and stays on the scale.
+
+    Attributes:
+        note: why scores are only stretched to the scale, "" where a mapping was found.
+    """
 
     mapping: LogisticFit
     scale: ScoreScale
+    note: str = ""
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Calibration:
         """Out of a checkpoint: parameters, linear, low, high, higher_is_better."""
-        mapping = LogisticFit(tuple(values["parameters"]), linear=values["linear"])
-        return cls(mapping, ScoreScale(values["low"], values["high"], values["higher_is_better"]))
+        mapping, note = LogisticFit(tuple(values["parameters"]), linear=values["linear"]), values.get("note", "")
+        if not mapping.rises:  # as early versions could leave behind
+            mapping, note = IDENTITY, "predictions do not rise with the validation scores"
+        return cls(mapping, ScoreScale(values["low"], values["high"], values["higher_is_better"]), note)
 
     def __call__(self, scores: pd.Series) -> pd.Series:
-        return self.scale.from_unit(pd.Series(self.mapping(scores), index=scores.index))
+        return self.scale.from_unit(pd.Series(self.mapping(scores), index=scores.index).clip(0, 1))
 
 
 class Scorer:
-    """A checkpoint on a device, ready to score.
+    """A checkpoint on a device, ready to score; it can be pickled, and used in a forked child.
 
     Attributes:
         config: what it was trained with.
@@ -99,9 +112,14 @@ class Scorer:
         self.views = ViewPolicy.from_dict(content.get("views") or {"side": content["picture_size"]})
         known = content.get("calibration")
         self.calibration = Calibration.from_dict(known) if known else None
-        model = QualityModel.from_config(self.config.model, content["image_size"], load_weights=False)
+        with torch.random.fork_rng(devices=[]):  # what is drawn for the weights' places is no business of the caller
+            model = QualityModel.from_config(self.config.model, content["image_size"], load_weights=False)
         load_model_state(model, content["model"], checkpoint)
         self.model = model.to(self.device).eval()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For pickle: without the quicker backbone, which is made again."""
+        return {name: value for name, value in self.__dict__.items() if name != "_looking"}
 
     @cached_property
     def _looking(self) -> QualityModel:

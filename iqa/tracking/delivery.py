@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from iqa.errors import UserError
 from iqa.tracking.endings import bury_dead_runs
+from iqa.tracking.store import cut
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -65,7 +66,7 @@ def experiment_id(client: MlflowClient, wanted: dict[str, str]) -> str:
             found = client.get_experiment_by_name(wanted["name"])  # another process was quicker
     if found is None or found.lifecycle_stage == "deleted":
         raise UserError(
-            f"the MLflow experiment '{wanted['name']}' cannot be used",
+            f"the MLflow experiment '{cut(wanted['name'])}' cannot be used",
             got="it was deleted" if found else "it cannot be created",
             fix=f"mlflow experiments restore --experiment-id {found.experiment_id}, or another name" if found else None,
         )

@@ -14,19 +14,33 @@ from iqa.processes import is_alive
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import Run
 
-#: Tag that says which process writes a run, as host:pid:start.
+#: Tag that says which process writes a run, by the name that it gives itself.
 PROCESS_TAG = "process"
+#: Seconds since the last figure of a run within which it is not buried on a doubtful sign: longer than most epochs.
+LATELY = 3600.0
 LAST_WORD_SECONDS = 60.0
 
 
 def bury_dead_runs(client: MlflowClient, run_id: str) -> None:
-    """Mark as KILLED what processes of this machine left RUNNING in the experiment of `run_id`."""
+    """Mark as KILLED what processes that are gone left RUNNING in the experiment of `run_id`.
+
+    What has a new figure, such as one of the machine's use, is left alone where its process may be one that cannot be
+    seen from here.
+    """
     experiment = client.get_run(run_id).info.experiment_id
     for run in client.search_runs([experiment], f"attributes.status = 'RUNNING' and tags.{PROCESS_TAG} != ''"):
-        if run.info.run_id != run_id and not is_alive(run.data.tags[PROCESS_TAG]):
+        if run.info.run_id != run_id and not is_alive(run.data.tags[PROCESS_TAG], heard=is_heard_of(run)):
             client.set_tag(run.info.run_id, "error", "its process vanished")
             client.set_terminated(run.info.run_id, "KILLED")
+
+
+def is_heard_of(run: Run) -> bool:
+    """Whether a figure of the run is recent, or from a clock that is ahead of this one."""
+    # What a search returns has the time of each figure, which MLflow offers by name through requests of their own only.
+    latest = max((figure.timestamp for figure in run.data._metric_objs), default=None)
+    return latest is not None and time.time() - latest / 1000 < LATELY
 
 
 def have_last_word(uri: str, run_id: str) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from iqa.errors import IqaError, UserError
-from iqa.tracking.store import connect, good_manners, judge, public_uri, reachable, tracking_uri
+from iqa.tracking.store import connect, cut, first_line, good_manners, judge, reachable, shown, tracking_uri
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -36,11 +36,11 @@ def fetched_checkpoint(uri: str, *, store: str | None = None) -> Iterator[Path]:
     """
     scheme, _, path = uri.partition(":/")
     if f"{scheme}:/" not in SCHEMES or not path.strip("/"):
-        raise UserError("this names no model in MLflow", got=uri, expected=EXPECTED)
+        raise UserError("this names no model in MLflow", got=cut(uri), expected=EXPECTED)
     with good_manners():
         address = tracking_uri(store)
         if not reachable(address):
-            raise IqaError(f"the tracking server {public_uri(address)} does not answer", fix="check that it runs")
+            raise IqaError(f"the tracking server {shown(address)} does not answer", fix="check that it runs")
         client = connect(address)
         with tempfile.TemporaryDirectory(prefix="iqa-model-") as folder:
             try:
@@ -49,10 +49,10 @@ def fetched_checkpoint(uri: str, *, store: str | None = None) -> Iterator[Path]:
                 raise
             except Exception as error:
                 if judge(error) == "unreachable":
-                    raise IqaError(f"the tracking server {public_uri(address)} failed", got=error) from error
+                    raise IqaError(f"the tracking server {shown(address)} failed", got=first_line(error)) from error
                 raise UserError(
-                    f"{uri} is not in {public_uri(address)}, or is no model of this project",
-                    got=str(error).strip().partition("\n")[0][:300],
+                    f"{cut(uri)} is not in {shown(address)}, or is no model of this project",
+                    got=first_line(error),
                     expected=EXPECTED,
                     fix="copy its name from the UI, and set MLFLOW_TRACKING_URI to the store that holds it",
                 ) from error
@@ -86,7 +86,7 @@ def _checkpoint_inside(location: str, address: str, folder: Path) -> str:
     try:
         return str(described.flavors["python_function"]["artifacts"]["checkpoint"]["path"])
     except KeyError as error:
-        raise UserError(f"the model at {public_uri(location)} is none of this project", got="no checkpoint") from error
+        raise UserError(f"the model at {shown(location)} is none of this project", got="no checkpoint") from error
 
 
 def _one_file(uri: str, address: str, folder: Path) -> Path:

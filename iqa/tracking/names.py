@@ -44,10 +44,11 @@ def metric_names(wanted: Sequence[str], taken: Iterable[str] = ()) -> list[str]:
     result = dict.fromkeys(range(len(wanted)), "")
     for place in sorted(result, key=lambda place: (not _is_taken_by_all(wanted[place]), wanted[place])):
         for name in _candidates(wanted[place]):
-            if _folded(name) not in used | parents and used.isdisjoint(_above(name)):
+            own, above = _folded(name), _above(name)
+            if own not in used and own not in parents and used.isdisjoint(above):
                 break
-        used.add(_folded(name))
-        parents.update(_above(name))
+        used.add(own)
+        parents.update(above)
         result[place] = name
     return list(result.values())
 

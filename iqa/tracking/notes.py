@@ -7,7 +7,7 @@ from typing import Any
 
 from iqa.errors import IqaError, UserError
 from iqa.files import read_json, write_json
-from iqa.tracking.store import connect, good_manners, judge, public_uri, reachable, tracking_uri
+from iqa.tracking.store import connect, cut, first_line, good_manners, judge, public_uri, reachable, shown, tracking_uri
 
 NOTE = "mlflow.json"
 #: What a training run holds at the root of its artifacts, and an experiment folder on disk.
@@ -53,25 +53,25 @@ def fetch_experiment(uri: str, destination: Path, *, store: str | None = None) -
     scheme, _, run_id = uri.partition(":")
     run_id = run_id.strip("/")
     if scheme != "runs" or not run_id or "/" in run_id:
-        raise UserError("this names no MLflow run", got=uri, expected="runs:/<run id>")
+        raise UserError("this names no MLflow run", got=cut(uri), expected="runs:/<run id>")
     address = tracking_uri(store)
     if not reachable(address):
-        raise IqaError(f"the tracking server {public_uri(address)} does not answer", fix="check that it runs")
+        raise IqaError(f"the tracking server {shown(address)} does not answer", fix="check that it runs")
     client = connect(address)
     try:
         run = client.get_run(run_id)
         stored = {item.path for item in client.list_artifacts(run_id)}
     except Exception as error:
         if judge(error) == "unreachable":
-            raise IqaError(f"the tracking server {public_uri(address)} failed", got=error) from error
+            raise IqaError(f"the tracking server {shown(address)} failed", got=first_line(error)) from error
         raise UserError(
-            f"{uri} is not in {public_uri(address)}",
+            f"{cut(uri)} is not in {shown(address)}",
             fix="copy the run id from the UI, and set MLFLOW_TRACKING_URI to the store that holds it",
         ) from error
     if "config.json" not in stored or not stored & {"best_model.pth", "last_model.pth"}:
         raise UserError(
-            f"{uri} holds no trained model",
-            got=", ".join(sorted(stored)) or "no artifacts",
+            f"{cut(uri)} holds no trained model",
+            got=cut(", ".join(sorted(stored))) or "no artifacts",
             expected="the run of a finished training: config.json and best_model.pth",
         )
     destination = Path(destination)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from iqa.files import write_text
 from iqa.tracking.delivery import PENDING, SENDERS, Delivery, create_run, entries, halves, joined, neighbours
 from iqa.tracking.notes import read_run_note, write_run_note
-from iqa.tracking.store import Verdict, check_uri, connect, cut, first_line, judge, public_uri, reachable
+from iqa.tracking.store import Verdict, check_uri, connect, cut, first_line, judge, reachable, shown
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 #: Run ids of runs that no server has seen yet begin so.
 UNBORN = "pending-"
 RETRY_SECONDS = 30.0
+#: MLflow's word for a run that is gone, with all that it could be told.
+NO_SUCH_RUN = "RESOURCE_DOES_NOT_EXIST"
 #: Different warnings of one run, and bytes of each: what is wrong with one figure may be wrong with a thousand.
 MOST_WARNINGS, WARNING_LENGTH = 20, 1500
 
@@ -133,15 +135,15 @@ class Outbox:
         """Hand over what MLflow takes together; returns what has to wait."""
         if self.down or self._hurry:
             return together
-        alone = len(together) == 1 and entries(together[0]) < 2
-        verdict = self._attempt(joined(together), alone=alone)
-        if verdict == "refused" and not alone:
+        several = len(together) > 1 or entries(together[0]) > 1
+        verdict = self._attempt(joined(together), several=several)
+        if verdict == "apart":
             # What is faulty must not cost the run the rest, down to the other figures of an epoch.
             parts = together if len(together) > 1 else halves(together[0])
             return [waiting for each in parts for waiting in self._deliver([each])]
         return together if verdict in ("unreachable", "later") else []
 
-    def _attempt(self, delivery: Delivery, *, alone: bool = True) -> Verdict | None:
+    def _attempt(self, delivery: Delivery, *, several: bool = False) -> Verdict | None:
         """Send; None if delivered, else what to do with it. A refusal of several is not told: they are tried apart."""
         try:
             self._send(delivery)
@@ -149,7 +151,9 @@ class Outbox:
             verdict = judge(error)
             if verdict == "unreachable":
                 self._lost(error)
-            elif verdict == "later" or (alone and delivery["what"] != "reopen"):
+            elif verdict == "refused" and several and getattr(error, "error_code", None) != NO_SUCH_RUN:
+                return "apart"
+            elif verdict == "later" or delivery["what"] != "reopen":
                 self._warn_once(f"MLflow took no {delivery['what']}: {first_line(error)}")
             return verdict
         return None
@@ -208,7 +212,7 @@ class Outbox:
         # A refused connection needs no more words; a locked or failing database does.
         reason = f" ({first_line(error)})" if error and "API request" not in str(error) else ""
         self._warn_once(
-            f"the tracking server {public_uri(self.uri)} does not answer{reason}; training goes on, its "
+            f"the tracking server {shown(self.uri)} does not answer{reason}; training goes on, its "
             "history stays in the experiment folder and is sent to MLflow later"
         )
 

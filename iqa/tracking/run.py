@@ -21,7 +21,7 @@ from iqa.tracking.delivery import Delivery, now
 from iqa.tracking.endings import PROCESS_TAG, have_last_word
 from iqa.tracking.notes import read_run_note, write_run_note
 from iqa.tracking.outbox import UNBORN, Outbox, warn
-from iqa.tracking.store import good_manners, public_uri, tracking_uri
+from iqa.tracking.store import good_manners, shown, tracking_uri
 from iqa.tracking.tracker import Tracker
 
 #: The run that `mlflow run` opened for this process.
@@ -111,9 +111,9 @@ def _brought(
     if outbox.open(opening) != "refused":
         return outbox.run_id(opening["run"]), resumed
     if resumed and opening["what"] == "reopen":
-        warn(f"MLflow has no run {resumed} in {public_uri(outbox.uri)}; another one continues it")
+        warn(f"MLflow has no run {resumed} in {shown(outbox.uri)}; another one continues it")
         return _brought(outbox, config, None, launched, name, tags)
-    where = public_uri(outbox.uri)
+    where = shown(outbox.uri)
     raise UserError(f"MLflow opens no run in {where}", fix="the warning above says what it refused")
 
 

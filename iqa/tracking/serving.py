@@ -29,8 +29,8 @@ def log_served_model(client: MlflowClient, run_id: str, experiment_directory: Pa
     """Log best_model.pth with the code that reads it, and return the model's id.
 
     The model takes a column `image` (a path, or a picture file's bytes in base64) and returns the columns
-    score, calibrated, cluster and log_likelihood. `mlflow.pyfunc.log_model` would load it and score its example first,
-    which takes as long as a short training; building the folder and handing it over does not.
+    score, calibrated, cluster, log_likelihood and error. `mlflow.pyfunc.log_model` would load it and score its example
+    first, which takes as long as a short training; building the folder and handing it over does not.
 
     Raises:
         FileNotFoundError: there is no best_model.pth.
@@ -82,10 +82,11 @@ def signature() -> ModelSignature:
         inputs=Schema([ColSpec("string", "image")]),
         outputs=Schema(
             [
-                ColSpec("double", "score"),
+                ColSpec("double", "score", required=False),
                 ColSpec("double", "calibrated", required=False),
                 ColSpec("long", "cluster", required=False),
                 ColSpec("double", "log_likelihood", required=False),
+                ColSpec("string", "error", required=False),
             ]
         ),
     )

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit
 
 from iqa.errors import IqaError, UserError
 
@@ -35,8 +36,13 @@ DATABASE_PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 #: MLflow's error codes for what will be refused again, however often it is sent.
 REFUSED = {"INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "RESOURCE_ALREADY_EXISTS", "BAD_REQUEST"}
 
-#: What to do with a delivery that failed: give it up, keep it, or keep it and all that follow.
-Verdict = Literal["refused", "later", "unreachable"]
+#: Kinds of address that are read as SQLAlchemy does: a password ends at the last @.
+DATABASES = (*DATABASE_PORTS, "postgres", "mariadb", "oracle", "redis", "rediss")
+#: Bytes of what others say, in a message.
+SAID = 300
+
+#: What to do with a delivery that failed: give it up, try its parts, keep it, or keep it and all that follow.
+Verdict = Literal["refused", "apart", "later", "unreachable"]
 
 
 def tracking_uri(wanted: str | None = None, noted: str | None = None) -> str:
@@ -94,7 +100,12 @@ def check_uri(uri: str) -> None:
     Raises:
         UserError: no host, or a database file where nothing can be written.
     """
-    parts = urlsplit(uri)
+    try:
+        parts = urlsplit(uri)
+    except ValueError as error:
+        if uri.partition(":")[0].partition("+")[0] in DATABASES:
+            return  # SQLAlchemy reads these, and takes more in a password
+        raise bad_uri(uri, error) from error
     if parts.scheme in ("http", "https"):
         try:
             valid = bool(parts.hostname) and (parts.port is None or parts.port > 0)
@@ -113,8 +124,8 @@ def check_uri(uri: str) -> None:
 
 def bad_uri(uri: str, reason: object) -> UserError:
     return UserError(
-        f"MLflow cannot use the tracking URI {public_uri(uri)}",
-        got=str(reason).strip().partition("\n")[0],
+        f"MLflow cannot use the tracking URI {shown(uri)}",
+        got=first_line(str(reason).replace(uri, shown(uri))),
         expected="http://host:port of a server, sqlite:///file.db, postgresql://..., mysql://...",
         fix="set tracking.uri or MLFLOW_TRACKING_URI, leave both out for ./mlflow.db, "
         "or train with --tracking.enabled false",
@@ -123,8 +134,7 @@ def bad_uri(uri: str, reason: object) -> UserError:
 
 def reachable(uri: str) -> bool:
     """Whether something answers at `uri` within seconds. A file always counts as reachable."""
-    parts = urlsplit(uri)
-    if parts.scheme in ("http", "https"):
+    if uri.startswith(("http://", "https://")):
         from mlflow.tracking._tracking_service.utils import get_default_host_creds
         from mlflow.utils.rest_utils import http_request
 
@@ -133,15 +143,28 @@ def reachable(uri: str) -> bool:
         except Exception:
             return False
         return True
-    usual_port = DATABASE_PORTS.get(parts.scheme.partition("+")[0])
-    if not parts.hostname or not usual_port:
+    server = database_server(uri)
+    if server is None:
         return True
     try:
-        address = (parts.hostname, parts.port or usual_port)
-        socket.create_connection(address, timeout=PROBE_SECONDS).close()
+        socket.create_connection(server, timeout=PROBE_SECONDS).close()
     except OSError:
         return False
     return True
+
+
+def database_server(uri: str) -> tuple[str, int] | None:
+    """Host and port of the database server at `uri`; None where it names none."""
+    usual_port = DATABASE_PORTS.get(uri.partition(":")[0].partition("+")[0])
+    if usual_port is None:
+        return None
+    from sqlalchemy.engine import make_url
+
+    try:
+        parts = make_url(uri)
+    except Exception:
+        return None  # who opens it says what is wrong with it
+    return (parts.host, parts.port or usual_port) if parts.host else None
 
 
 def judge(error: BaseException) -> Verdict:
@@ -168,8 +191,30 @@ def _lost_connection(error: BaseException | None) -> bool:
 
 
 def public_uri(uri: str) -> str:
-    """`uri` without the user and password that it may carry."""
-    parts = urlsplit(uri)
-    if "@" not in parts.netloc:
+    """`uri` without the user and password that it may carry, nor the options of a database, which may hold one too."""
+    scheme, mark, rest = uri.partition("://")
+    if not mark:
         return uri
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+    place, query = rest.partition("?")[::2]
+    if scheme.lower().partition("+")[0] in DATABASES:
+        # An @ behind a ? is part of an option, or of a password that has both.
+        return f"{scheme}://" + ("..." if "@" in query else place.rpartition("@")[2])
+    host, slash, path = rest.partition("/")
+    if "@" not in host and "@" in path and re.search(r":(?!\d*$)", host):
+        return f"{scheme}://{path.rpartition('@')[2]}"  # a password with a slash in it
+    return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"
+
+
+def shown(uri: str) -> str:
+    """`uri` as a message may have it."""
+    return cut(public_uri(uri))
+
+
+def first_line(error: object) -> str:
+    return cut(str(error).strip().partition("\n")[0])
+
+
+def cut(text: str, most: int = SAID) -> str:
+    """`text`, or as much of its beginning as fits into `most` bytes."""
+    kept = text.encode(errors="backslashreplace")
+    return text if len(kept) <= most else kept[: most - 3].decode(errors="ignore") + "..."

@@ -66,7 +66,8 @@ def _cached(
         np.save(folder / FEATURES, features.numpy(), allow_pickle=False)
 
     name = f"features-{recipe_key(recipe)}"
-    folder, _ = open_or_build(cache_folder(data.cache_dir), name, recipe, build)
+    size = 4 * len(store.images) * backbone.num_features
+    folder, _ = open_or_build(cache_folder(data.cache_dir), name, recipe, build, lambda: size)
     return torch.from_numpy(np.load(folder / FEATURES, allow_pickle=False))
 
 

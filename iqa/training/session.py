@@ -15,7 +15,8 @@ from iqa.data.manifest import to_csv
 from iqa.data.prepared import prepare
 from iqa.device import choose_device, choose_precision
 from iqa.errors import Interrupted, UserError
-from iqa.metrics import fit_logistic
+from iqa.files import require_room
+from iqa.metrics import fit_rising
 from iqa.records import EpochRecord
 from iqa.training.batch_size import fix_batch_size
 from iqa.training.build import build_feed, build_model, input_size, start_backbone
@@ -88,7 +89,16 @@ class Session:
         """Around the training: the experiment's folder, ours; an earlier experiment is kept aside, never overwritten.
 
         What fails before its first epoch is saved leaves the folder as it was.
+
+        Raises:
+            UserError: no room for its checkpoints; the folder is as it was.
         """
+        require_room(
+            self.folder.path,
+            self._forecast(),
+            "the checkpoints of this training",
+            "free some, or train in a folder on another disk",
+        )
         with nullcontext() if self.resumed else self.folder.claimed():
             if not self.resumed:
                 self.folder.write_config(self.config)
@@ -163,6 +173,12 @@ class Session:
             "training_seconds": sum(record.seconds for record in history),
         }
 
+    def _forecast(self) -> int:
+        """Bytes of the best model and of the last one, which has two moments of each trained weight beside it."""
+        whole = sum(each.nbytes for each in self.model.state_dict().values())
+        trained = sum(each.nbytes for each in self.model.parameters() if each.requires_grad)
+        return int(2 * whole + 2 * trained)
+
     def _snapshot(self) -> dict[str, Any]:
         """The model as it is now, out of the way of the training that goes on."""
         judged = self.trainer.judged.state_dict()
@@ -179,8 +195,9 @@ class Session:
         if self.trainer.validated is None:
             return {}
         predicted, true = (scores.cpu().numpy() for scores in self.trainer.validated)
-        fit = fit_logistic(predicted, true)
-        return {"parameters": list(fit.parameters), "linear": fit.linear, **self.store.scale.to_dict()}
+        fit, note = fit_rising(predicted, true)
+        about = {"parameters": list(fit.parameters), "linear": fit.linear, "note": note}
+        return {**about, **self.store.scale.to_dict()}
 
     def _description(self) -> dict[str, Any]:
         return {

@@ -71,7 +71,8 @@ def kept_stems(
         _build(folder, shape, store, backbone, device, precision, progress)
 
     name = f"stems-{recipe_key(recipe)}"
-    folder, _ = open_or_build(cache_folder(config.data.cache_dir), name, recipe, build)
+    size = int(np.prod(shape)) * precision.itemsize
+    folder, _ = open_or_build(cache_folder(config.data.cache_dir), name, recipe, build, lambda: size)
     features = torch.from_numpy(np.load(folder / FEATURES, allow_pickle=False))
     return Stems(_map(folder / MAPS, shape, precision, "c"), features, views)
 

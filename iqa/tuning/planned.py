@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import math
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -15,8 +17,10 @@ from optuna.trial import FrozenTrial, TrialState
 
 from iqa.errors import Interrupted, IqaError, UserError
 from iqa.processes import is_alive, is_here, this_process
-from iqa.tuning.storage import RETRIES, NothingPlanned
+from iqa.tuning.storage import BEAT, NothingPlanned, SignsOfLife
 
+#: A trial whose worker died is run again so many times at most.
+RETRIES = 3
 #: Seconds between two looks at what other workers do, for one that waits for them, and for one that has trials to run.
 POLL, LOOK_EVERY = 1.0, 5.0
 #: A trial has its worker's name within this time.
@@ -24,12 +28,17 @@ SETTLED = timedelta(seconds=5)
 #: Seconds that the worker which made a study is given to plan it.
 PLANNING = 30.0
 IDENTITY, PLANNED, PROCESS, REASON, VOID = "identity", "planned", "process", "reason", "void"
+#: What is said of one attempt at a trial and not of the next.
+FLEETING = (PROCESS, REASON, BEAT)
+#: Characters of a setting, and of a reason, in a message.
+SETTING, WHY = 150, 500
 
 
 class PlannedStudy:
     """A study that maximises, shared by name with any number of workers on one storage.
 
-    A trial whose worker died, or was interrupted, is planned again; one that failed by itself is done.
+    A trial whose worker died, or was interrupted, is planned again; one that failed by itself is done. A worker is
+    known to live by its process, where that can be seen, and elsewhere by its signs of life.
 
     Args:
         identity: what the study's figures depend on, as plain values; must be the same whenever it is opened.
@@ -47,7 +56,7 @@ class PlannedStudy:
         sampler: optuna.samplers.BaseSampler | None = None,
         pruner: optuna.pruners.BasePruner | None = None,
     ) -> None:
-        self.name = name
+        self.name, self._signs = name, SignsOfLife(storage)
         try:
             self.study = optuna.create_study(
                 storage=storage, study_name=name, direction="maximize", sampler=sampler, pruner=pruner
@@ -59,7 +68,6 @@ class PlannedStudy:
             self.is_new = False
             self._check(identity)
         self._budget = 0
-        self._current: int | None = None
         self._seen: list[FrozenTrial] = []
         self._looked, self._ended_since = float("-inf"), 0
 
@@ -126,10 +134,14 @@ class PlannedStudy:
         return sum(trial.state.is_finished() for trial in self._counting()) + self._ended_since
 
     def others_at_work(self) -> bool:
-        """Whether another process of this machine runs a trial now."""
+        """Whether another process of this machine, or one that gives signs of life, runs a trial now."""
         running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-        processes = {trial.user_attrs.get(PROCESS, "") for trial in running} - {this_process(), ""}
-        return any(is_here(process) and is_alive(process) for process in processes)
+        missing = self._signs.missing(running)
+        for trial in running:
+            process, heard = trial.user_attrs.get(PROCESS, ""), missing.get(trial.number) is False
+            if process not in ("", this_process()) and (heard or is_here(process)) and is_alive(process, heard=heard):
+                return True
+        return False
 
     def _check(self, identity: Mapping[str, Any]) -> None:
         found = self.attribute(IDENTITY, wait=PLANNING)
@@ -144,9 +156,11 @@ class PlannedStudy:
             got = "it is none of this project's"
         else:
             changed = sorted(key for key in {*ours, *theirs} if ours.get(key) != theirs.get(key))
-            got = "; ".join(f"{key}: {theirs.get(key)!r} before, {ours.get(key)!r} now" for key in changed[:4])
+            got = "; ".join(
+                f"{key}: {_short(theirs.get(key))} before, {_short(ours.get(key))} now" for key in changed[:4]
+            )
         raise UserError(
-            f"a study called '{self.name}' exists, and it is another one",
+            f"a study called '{self.name[:SETTING]}' exists, and it is another one",
             got=got,
             fix="choose another name with --study, or go on with the settings that it was begun with",
         )
@@ -168,21 +182,33 @@ class PlannedStudy:
         ]
 
     def _take_one(self, run: Callable[[optuna.Trial], float]) -> bool:
-        """Run a trial, if one waits to be run; returns whether one did."""
-        self._current = None
+        """Run a trial, if one waits to be run; returns whether one did.
+
+        Not by Study.optimize, which fails by the clock what is alive, and itself at a trial that others have failed.
+        """
         try:
-            self.study.optimize(lambda trial: self._run(trial, run), n_trials=1, catch=(IqaError,))
+            trial = self.study.ask()
         except NothingPlanned:
             return False
-        except KeyboardInterrupt:
-            if self._current is not None:
-                self._again(self.study.get_trials(deepcopy=False)[self._current], unlimited=True)
-            raise
+        value, state, stop = None, TrialState.FAIL, None
+        with self._signs.given(trial):
+            try:
+                value, state = self._run(trial, run), TrialState.COMPLETE
+            except optuna.TrialPruned:
+                state = TrialState.PRUNED
+            except KeyboardInterrupt as interrupt:
+                stop = interrupt
+            except (IqaError, optuna.exceptions.UpdateFinishedTrialError):
+                pass
+        ours = self._tell(trial, state, value)
+        if stop is not None:
+            if ours:
+                self._again(self.study.get_trials(deepcopy=False)[trial.number], unlimited=True)
+            raise stop
         self._ended_since += 1
         return True
 
     def _run(self, trial: optuna.Trial, run: Callable[[optuna.Trial], float]) -> float:
-        self._current = trial.number
         # Whether a trial is beyond the budget depends on those before it alone, so an earlier look will do.
         trials = self._seen if trial.number < len(self._seen) else self._look()
         if _origin(trials[trial.number]) in _originals(trials)[self._budget :]:
@@ -191,38 +217,47 @@ class PlannedStudy:
         trial.set_user_attr(PROCESS, this_process())
         try:
             value = run(trial)
-        except optuna.TrialPruned:
+            if math.isnan(value):
+                raise IqaError("its figure is not a number")
+        except (optuna.TrialPruned, optuna.exceptions.UpdateFinishedTrialError):
             raise
         except Interrupted:
             raise KeyboardInterrupt from None
         except Exception as error:
-            trial.set_user_attr(REASON, (str(error).strip() or type(error).__name__)[:500])
+            trial.set_user_attr(REASON, (str(error).strip() or type(error).__name__)[:WHY])
             raise error if isinstance(error, IqaError) else IqaError(str(error)) from error
-        self._current = None
         return value
 
+    def _tell(self, trial: optuna.Trial | int, state: TrialState, value: float | None = None) -> bool:
+        """End a trial; False where others have, and, if they took its worker for dead, have planned it again."""
+        try:
+            self.study.tell(trial, value, state)
+        except (ValueError, optuna.exceptions.UpdateFinishedTrialError):
+            number = trial if isinstance(trial, int) else trial.number
+            if not self.study.get_trials(deepcopy=False)[number].state.is_finished():
+                raise
+            return False
+        return True
+
     def _recover(self) -> None:
-        """Plan again what dead processes of this machine had in hand; heartbeats do it for other machines."""
-        dead = [trial for trial in self._look() if trial.state is TrialState.RUNNING and _is_abandoned(trial)]
+        """Plan again what dead processes had in hand."""
+        running = [trial for trial in self._look() if trial.state is TrialState.RUNNING]
+        missing = self._signs.missing(running)
+        dead = [trial for trial in running if _is_abandoned(trial, missing.get(trial.number))]
         for trial in dead:
-            try:
-                self.study.tell(trial.number, state=TrialState.FAIL)
-            except (ValueError, optuna.exceptions.UpdateFinishedTrialError):
-                continue  # another worker was quicker
-            self._again(trial)
+            if self._tell(trial.number, TrialState.FAIL):
+                self._again(trial)
         if dead:
             self._look()
 
     def _again(self, trial: FrozenTrial, *, unlimited: bool = False) -> None:
-        RetryHeartbeatStaleTrialCallback(max_retry=None if unlimited else RETRIES)(self.study, trial)
+        fresh = copy.deepcopy(trial)
+        fresh.user_attrs = {key: value for key, value in trial.user_attrs.items() if key not in FLEETING}
+        RetryHeartbeatStaleTrialCallback(max_retry=None if unlimited else RETRIES)(self.study, fresh)
 
 
 def await_plan(storage: BaseStorage, name: str) -> None:
-    """Wait until the process that started this one has planned the study `name`.
-
-    Raises:
-        IqaError: that process ended before it had.
-    """
+    """Wait until the process that started this one has planned the study `name`; IqaError if it ends before."""
     parent = os.getppid()
     while not _planned(storage, name):
         if os.getppid() != parent:
@@ -237,12 +272,14 @@ def _planned(storage: BaseStorage, name: str) -> bool:
         return False
 
 
-def _is_abandoned(trial: FrozenTrial) -> bool:
-    """Whether the process that runs it has died on this machine."""
+def _is_abandoned(trial: FrozenTrial, missing: bool | None) -> bool:
+    """Whether its worker has died; `missing` tells whether its signs of life are, None if it never gave one."""
     process = trial.user_attrs.get(PROCESS, "")
-    # One just begun may still carry the name of the process that an earlier attempt died with.
+    if not is_here(process):
+        return missing is True
+    # One just begun by an earlier version may still carry the name of the process that its last attempt died with.
     begun = trial.datetime_start is not None and datetime.now() - trial.datetime_start > SETTLED
-    return bool(process) and begun and not is_alive(process)
+    return begun and not is_alive(process, heard=missing is False)
 
 
 def _originals(trials: Sequence[FrozenTrial]) -> list[int]:
@@ -257,3 +294,7 @@ def _origin(trial: FrozenTrial) -> int:
 
 def _history(trial: FrozenTrial) -> list[int]:
     return RetryHeartbeatStaleTrialCallback.retry_history(trial)
+
+
+def _short(setting: object) -> str:
+    return repr(setting)[:SETTING]

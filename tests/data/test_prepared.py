@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,7 +24,7 @@ from iqa.config.data import DataConfig
 from iqa.data.manifest import PRISTINE, SPLITS
 from iqa.data.prepared import PixelStore, prepare
 from iqa.data.store.batches import Batches, _prefetch
-from iqa.data.store.cache import open_or_build
+from iqa.data.store.cache import cache_folder, open_or_build
 from iqa.data.synthetic import prepare as steps
 from iqa.data.synthetic.distortions import distort
 from iqa.data.synthetic.sources import load_clean
@@ -227,13 +228,37 @@ def test_a_full_disk_is_reported_and_leaves_nothing(
     assert not [path for path in tmp_path.iterdir() if path.is_dir()]
 
 
+def test_what_cannot_fit_is_refused_before_a_picture_is_read(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free = shutil.disk_usage(tmp_path)._replace(free=5000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda place: free)
+    with pytest.raises(UserError) as caught:
+        prepare(settings(pictures, tmp_path))
+    for word in ("5 kB free", "data.cache_dir", "IQA_CACHE", "data.picture_size", str(tmp_path)):
+        assert word in str(caught.value)
+    assert not [path for path in tmp_path.iterdir() if path.is_dir()]
+
+
+def test_a_cache_that_cannot_be_names_the_setting(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(IqaError, match=r"(?s)data\.cache_dir.*IQA_CACHE"):
+        prepare(settings(pictures, tmp_path / "file" / "cache"))
+    monkeypatch.delenv("IQA_CACHE", raising=False)
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)  # as for a user without a home
+    with pytest.raises(UserError, match=r"(?s)data\.cache_dir.*IQA_CACHE"):
+        cache_folder(None)
+
+
 def test_an_interrupt_leaves_nothing(tmp_path: Path) -> None:
     def interrupted(folder: Path) -> None:
         (folder / "half").write_bytes(b"half")
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        open_or_build(tmp_path, "name", {}, interrupted)
+        open_or_build(tmp_path, "name", {}, interrupted, lambda: 4)
     assert not [path for path in tmp_path.iterdir() if path.is_dir()]
 
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from iqa.data.manifest import SPLITS
-from iqa.data.splits import complete_split, split_by_group
+from iqa.data.splits import complete_split, refuse_useless, split_by_group
 from iqa.errors import UserError
 
 SHARES = (0.7, 0.1, 0.2)
@@ -116,3 +116,38 @@ def test_the_table_is_left_alone() -> None:
 def test_splits_that_cannot_be_used_are_refused(split: list[str], group: list[str] | None, message: str) -> None:
     with pytest.raises(UserError, match=message):
         complete_split(table(split, group), SHARES, 0)
+
+
+def test_groups_in_some_rows_alone_are_refused() -> None:
+    with pytest.raises(UserError, match=r"(?s)2 of 4 rows name none, such as 1\.jpg.*ffill.*data\.columns\.group"):
+        complete_split(table([""] * 4, ["a", "", "b", ""]), SHARES, 0)
+
+
+def test_each_split_can_be_given_several_contents() -> None:
+    groups = [str(number // 2) for number in range(24)]
+    split = split_by_group(groups, SHARES, 0, least=2)
+    assert pd.Series(groups).groupby(split).nunique().min() == 2
+    assert counts(split_by_group(list("abcd"), SHARES, 0, least=2)) == {"train": 2, "val": 1, "test": 1}
+
+
+@pytest.mark.parametrize(
+    ("split", "scores", "message"),
+    [
+        (
+            ["train"] * 3 + ["val"] + ["test"] * 2,
+            range(6),
+            r"(?s)validation pictures: 1.*3 train, 1 val, 2 test.*split_s",
+        ),
+        (["train"] * 3 + ["val"] * 2 + ["test"], range(6), r"test pictures: 1"),
+        (["train"] * 3 + ["val"] * 2, range(5), r"test pictures: 0"),
+        (["train", "val", "val", "test", "test"], [1, 3, 3, 1, 2], r"(?s)validation scores are all alike.*2 pictures"),
+        (["train", "val", "val", "test", "test"], [1, 3, 2, 2, 2], r"test scores are all alike"),
+    ],
+)
+def test_splits_that_tell_nothing_are_refused(split: list[str], scores: list[float], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        refuse_useless(np.array(split, dtype=object), np.array(scores, dtype=float))
+
+
+def test_two_scores_that_differ_are_enough() -> None:
+    refuse_useless(np.array(["train", "val", "val", "test", "test"], dtype=object), np.array([1.0, 1, 2, 3, 1]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import itertools
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -128,6 +129,23 @@ def test_a_full_disk_ends_with_a_message_and_the_last_good_checkpoint(
     left = weights(tmp_path / "a" / "last_model.pth")
     assert all(torch.equal(good[key], left[key]) for key in good)
     assert not list((tmp_path / "a").glob("*.tmp"))
+
+
+def test_checkpoints_that_cannot_fit_are_refused_and_the_earlier_experiment_keeps_its_name(
+    tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    list(begin(tiny(), tmp_path / "a").run())
+    held = sum((tmp_path / "a" / name).stat().st_size for name in ("best_model.pth", "last_model.pth"))
+    session = Session(tiny(), ExperimentFolder(tmp_path / "a"), progress=False)
+    for free in (held // 2, 4 * held):
+        usage = shutil.disk_usage(tmp_path)._replace(free=free)
+        monkeypatch.setattr(shutil, "disk_usage", lambda place, usage=usage: usage)
+        if free < held:
+            with pytest.raises(UserError, match="checkpoints"), session.claimed():
+                pass
+            assert not (tmp_path / "a.1").exists()
+    with session.claimed():
+        assert (tmp_path / "a.1" / "last_model.pth").is_file()
 
 
 def test_a_loss_that_is_not_finite_ends_the_training_and_keeps_what_was(tiny, tmp_path: Path) -> None:

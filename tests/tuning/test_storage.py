@@ -10,8 +10,8 @@ import pytest
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 
-from iqa.tuning import storage as storage_module
 from iqa.tuning.storage import Database
+from iqa.tuning.storage import database as storage_module
 
 CURVE = {1: 0.1, 2: math.nan, 3: math.inf, 4: -math.inf, 5: 0.5}
 

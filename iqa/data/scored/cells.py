@@ -7,6 +7,8 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
+import pandas as pd
+
 from iqa.data.store.pictures import SUFFIXES
 
 #: A number as tables write it. `float` would also take "1_000" and "infinity", which may be names.
@@ -63,8 +65,8 @@ def is_picture(cell: object) -> bool:
 
 def text_of(cell: object) -> str:
     """A cell as text without spaces around it: "" for none, "12" for the number 12.0."""
-    import pandas as pd
-
+    if isinstance(cell, str):
+        return cell.strip()
     if cell is None or cell is pd.NA or cell is pd.NaT or (isinstance(cell, float) and math.isnan(cell)):
         return ""
     if isinstance(cell, float) and cell.is_integer():

@@ -82,6 +82,14 @@ def raw_table(frame: pd.DataFrame, data: DataConfig, where: object) -> tuple[pd.
     table["split"] = np.array(_splits(list(table["split"]), where), dtype=object)
     table["score"] = numbers(scores)
     table["kind"], table["level"] = "", 0
+    if table["score"].isna().all():
+        first = [cell for cell in text(scores) if cell][:3]
+        raise UserError(
+            f"column '{shown(scores.name)}' of {where} holds no numbers",
+            got=", ".join(repr(shown(cell)) for cell in first) or "empty cells",
+            expected="scores, as numbers such as 3.5",
+            fix="set data.columns.score to the column that holds the scores",
+        )
     if "dmos" in _plain(scores.name) and "score_direction" not in data.model_fields_set:
         log.warning(
             "column '%s' of %s is taken as 'higher is better'; if low values mean good pictures there, set "
@@ -204,9 +212,7 @@ def _repeats(labels: Sequence[object], place: int) -> str | None:
     return _plain(base) if dot and number.isdecimal() and base in labels else None
 
 
-def _by_content(
-    frame: pd.DataFrame, free: Sequence[int], role: str, where: object, setting: str | None = None
-) -> int:
+def _by_content(frame: pd.DataFrame, free: Sequence[int], role: str, where: object, setting: str | None = None) -> int:
     """The one column of picture names, or of numbers; in a table of two columns each tells the other."""
     columns = {place: frame.iloc[:, place] for place in free}
     kinds = {place: (share(cells, is_picture), share(cells, is_number)) for place, cells in columns.items()}
@@ -228,7 +234,7 @@ def _splits(values: Sequence[str], where: object) -> list[str]:
     if strange:
         raise UserError(
             f"the splits of {where} are no known words",
-            got=", ".join(map(repr, strange[:10])),
+            got=", ".join(repr(shown(value)) for value in strange[:10]),
             expected=f"{', '.join(SYNONYMS)}; numbers mean different splits to different authors",
             fix="write words into that column, name another one in data.columns.split, or set it to '' to draw the "
             "split by data.split_shares",

@@ -1,4 +1,4 @@
-"""Picture files that are the same byte for byte: one content, however they are called."""
+"""Pictures that are the same byte for byte: one content, however they are called."""
 
 from __future__ import annotations
 
@@ -22,11 +22,22 @@ def find_copies(files: Sequence[Path]) -> np.ndarray:
 
     Only files of one size are opened, and only those that are alike in three places are read as a whole.
     """
-    same = np.arange(len(files))
-    for sizes in _alike(range(len(files)), lambda place: os.stat(files[place]).st_size):
-        for glimpses in _alike(sizes, lambda place: _glimpse(files[place])):
-            for copies in _alike(glimpses, lambda place: _digest(files[place])):
-                same[copies] = copies[0]
+    return alike(
+        len(files),
+        lambda place: os.stat(files[place]).st_size or files[place],  # empty files are no pictures
+        lambda place: _glimpse(files[place]),
+        lambda place: _digest(files[place]),
+    )
+
+
+def alike(count: int, *keys: Callable[[int], object]) -> np.ndarray:
+    """A number for each of 0 to count - 1, the same where all keys are; a key is asked where those before it agree."""
+    groups: list[Sequence[int]] = [range(count)]
+    for key in keys:
+        groups = [found for places in groups for found in _by_key(places, key)]
+    same = np.arange(count)
+    for places in groups:
+        same[list(places)] = places[0]
     return same
 
 
@@ -46,7 +57,7 @@ def join_contents(table: pd.DataFrame, same: np.ndarray) -> tuple[pd.DataFrame, 
     split = table["split"].to_numpy(dtype=object)
     crossing = pd.Series(split).groupby(same).nunique()
     first, second = (table["image"].iloc[row] for row in np.flatnonzero(same == several.index[0])[:2])
-    said = f"{int(several.sum())} files are copies of each other, such as {first} and {second}"
+    said = f"{int(several.sum())} pictures are copies of each other, such as {first} and {second}"
     if (crossing > 1).any():
         said += (
             f": {int((crossing > 1).sum())} pictures are in two splits of the set, so that figures on its "
@@ -78,7 +89,7 @@ def _least_of_each(linked: dict[str, set[str]]) -> dict[str, str]:
     return found
 
 
-def _alike(places: Iterable[int], key: Callable[[int], object]) -> list[list[int]]:
+def _by_key(places: Iterable[int], key: Callable[[int], object]) -> list[list[int]]:
     """The places that share a key with others, by key."""
     known: defaultdict[object, list[int]] = defaultdict(list)
     for place in places:

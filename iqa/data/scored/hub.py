@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 from PIL import Image
 
 from iqa.config.data import DataConfig
 from iqa.data.scored.columns import SYNONYMS, beside_root, find_columns, raw_table, score_scale
+from iqa.data.scored.copies import alike
 from iqa.data.scored.locate import check_root
 from iqa.data.scored.rawset import RawSet
 from iqa.data.store.hub import HubPlace
@@ -34,11 +37,13 @@ class HubSet:
         fingerprint: text that changes with the files of a local folder.
         read: decodes a picture (RGB) by the table's name for it, where pictures lie inside the data set's own
             files; None where they are files below `raw.image_root`.
+        copies: for names of such pictures, a number that is the same for the same bytes.
     """
 
     raw: RawSet
     fingerprint: str
     read: Callable[[str], Image.Image] | None
+    copies: Callable[[Sequence[str]], np.ndarray] | None = None
 
 
 def open_huggingface(data: DataConfig) -> HubSet:
@@ -60,7 +65,7 @@ def open_huggingface(data: DataConfig) -> HubSet:
     data = _settle_columns(data, pictures, official)
     frame = pd.concat([_cells(part, split, pictures) for split, part in splits.items()], ignore_index=True)
     image = frame.iloc[:, find_columns(frame, data, title)["image"]].name
-    image_root, read = root or Path(title), None
+    image_root, inside = root or Path(title), None
     if image not in pictures:
         if not (data.image_root or root):
             raise UserError(f"{title} has names of pictures alone", fix="set data.image_root to the pictures' folder")
@@ -69,13 +74,16 @@ def open_huggingface(data: DataConfig) -> HubSet:
     elif root and (paths := _own_files(splits, image, root)) is not None:
         frame[image] = paths
     else:
-        read = _Embedded(splits, image, root).read
+        inside = _Embedded(splits, image, root)
     table, said = raw_table(frame, data, title)
     if official:
         names = [SYNONYMS.get(split.lower(), "") for split, part in splits.items() for _ in range(len(part))]
         table["split"] = pd.Series(names, dtype=object)
     said = f"{title}: {len(frame)} rows; {said}" + (", its own splits" if official else "")
-    return HubSet(RawSet(table, image_root, score_scale(table["score"], data), (), said), place.fingerprint, read)
+    raw = RawSet(table, image_root, score_scale(table["score"], data), (), said)
+    if inside is None:
+        return HubSet(raw, place.fingerprint, None)
+    return HubSet(raw, place.fingerprint, inside.read, inside.copies)
 
 
 def _picture_columns(splits: Mapping[str, Dataset]) -> set[str]:
@@ -145,9 +153,7 @@ class _Embedded:
         Raises:
             ValueError: it cannot be decoded, or lies outside the data set.
         """
-        split, _, row = name.rpartition("/")
-        with self._lock:  # arrow rows are read from one file handle
-            cell = self._parts[split][int(row)][self._column] or {}
+        cell = self._cell(name)
         if cell.get("bytes"):
             return read_rgb(io.BytesIO(cell["bytes"]))
         path = cell.get("path")
@@ -156,6 +162,26 @@ class _Embedded:
         if not any(_below(path, folder) for folder in self._folders):
             raise ValueError("outside the data set")
         return read_rgb(Path(path))
+
+    def copies(self, names: Sequence[str]) -> np.ndarray:
+        """A number for each picture, the same for those with the same bytes in the table."""
+        from pyarrow.compute import binary_length  # type: ignore[import-untyped]
+
+        lengths: dict[str, int | None] = {}
+        for split, part in self._parts.items():
+            chunks = part.with_format("arrow")[:][self._column].chunks
+            found = [length for chunk in chunks for length in binary_length(chunk.field("bytes")).to_pylist()]
+            lengths |= {f"{split}/{row}": length for row, length in enumerate(found)}
+        return alike(
+            len(names),
+            lambda place: lengths[names[place]] or names[place],
+            lambda place: hashlib.blake2b(self._cell(names[place])["bytes"]).digest(),
+        )
+
+    def _cell(self, name: str) -> Mapping[str, Any]:
+        split, _, row = name.rpartition("/")
+        with self._lock:  # arrow rows are read from one file handle
+            return self._parts[split][int(row)][self._column] or {}
 
 
 def _below(path: str, folder: Path) -> bool:

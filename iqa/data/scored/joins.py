@@ -44,6 +44,8 @@ class JoinReport:
         names: the first `FIRST` of them by reason.
         hint: what may mend them, or "".
         where: the table, for messages; or "".
+        said: what was done to find the pictures, in words; or "".
+        places: where the named ones are in the table, such as "line 7"; or "".
     """
 
     rows: int
@@ -52,6 +54,8 @@ class JoinReport:
     names: dict[str, list[str]] = field(default_factory=dict)
     hint: str = ""
     where: str = ""
+    said: str = ""
+    places: dict[str, list[str]] = field(default_factory=dict)
 
     @property
     def faults(self) -> int:
@@ -63,13 +67,15 @@ class JoinReport:
         """Rows that can be used and repeat no other."""
         return self.rows - self.duplicates - self.faults
 
-    def add(self, reason: str, names: Iterable[str]) -> None:
-        """Count rows that cannot be used; each name stands for one."""
+    def add(self, reason: str, names: Iterable[str], places: Iterable[str] = ()) -> None:
+        """Count rows that cannot be used; each name stands for one, and so does each place if any are known."""
         names = list(names)
         if names:
             self.counts[reason] += len(names)
             known = self.names.setdefault(reason, [])
-            known += names[: FIRST - len(known)]
+            room = FIRST - len(known)
+            self.places.setdefault(reason, []).extend((list(places) or [""] * len(names))[:room])
+            known += names[:room]
 
     def settle(self, on_error: Literal["fail", "skip"]) -> None:
         """End with the faults counted so far, or log them as one warning.
@@ -84,7 +90,8 @@ class JoinReport:
             return
         fix = "mend the table or the files" + (", or set data.on_error to skip" if self.used else "")
         raise UserError(
-            f"{self.faults} rows of the table{f' {self.where}' * bool(self.where)} cannot be used" + ("" if self.used else ", and no others are left"),
+            f"{self.faults} rows of the table{f' {self.where}' * bool(self.where)} cannot be used"
+            + ("" if self.used else ", and no others are left"),
             got=self,
             expected="a picture file and a score on the scale in each row",
             fix=f"{self.hint}; {fix}" if self.hint else fix,
@@ -99,7 +106,8 @@ class JoinReport:
         lines = [f"{self.rows} rows: {self.used} used, {self.duplicates} repeated, {self.faults} that cannot be used"]
         room = MOST_SHOWN // max(1, len(self.counts))
         for reason, count in self.counts.items():
-            names = self.names[reason]
+            places = zip(self.names[reason], self.places[reason], strict=True)
+            names = [f"{name} in {place}" if place else name for name, place in places]
             while len(names) > 1 and sum(len(name) + 2 for name in names) > room:
                 names = names[:-1]
             lines.append(f"    {count} x {reason}: {', '.join(names)}{', ...' * (count > len(names))}")
@@ -145,7 +153,8 @@ def join(raw: RawSet, on_error: Literal["fail", "skip"], *, on_disk: bool = True
     for reason in dict.fromkeys(reasons[reasons != ""]):
         rows = np.flatnonzero(reasons == reason)
         with_score = reason in (OUT_OF_RANGE, CONFLICTING)
-        report.add(reason, [_told(row, written, raw, with_score=with_score) for row in rows])
+        told = [_told(row, written, raw, with_score=with_score) for row in rows.tolist()]
+        report.add(reason, (name for name, _ in told), (place for _, place in told))
     report.settle(on_error)
     return usable[reasons[usable.index] == ""].reset_index(drop=True), report
 
@@ -155,8 +164,7 @@ def _locate(table: pd.DataFrame, reasons: np.ndarray, raw: RawSet, report: JoinR
     names = table["image"].tolist()
     found = locate(names, raw.image_root, "data.image_root")
     report.hint = found.hint
-    if found.said:
-        log.warning("%s: %s", report.where or raw.image_root, found.said)
+    report.said = found.said
     for row, name in enumerate(names):
         if name in found.faults:
             reasons[row] = found.faults[name]
@@ -172,7 +180,8 @@ def _refuse_several_ratings(usable: pd.DataFrame, written: list[str], raw: RawSe
     if several < SEVERAL or 2 * several <= len(rows) or rows["nunique"].max() < 2:
         return
     differ = rows.index[rows["nunique"] > 1][0]
-    first = [_told(row, written, raw, with_score=True) for row in usable.index[usable["image"] == differ][:3]]
+    rows_of_it = usable.index[usable["image"] == differ][:3]
+    first = [" in ".join(filter(None, _told(row, written, raw, with_score=True))) for row in rows_of_it]
     raise UserError(
         "the table" + "".join(f" {path.name}" for path in raw.files) + " has several ratings a picture",
         got=f"{several} of {len(rows)} pictures in several rows, such as {', '.join(first)}",
@@ -182,12 +191,11 @@ def _refuse_several_ratings(usable: pd.DataFrame, written: list[str], raw: RawSe
     )
 
 
-def _told(row: int, written: list[str], raw: RawSet, *, with_score: bool) -> str:
-    """A row for messages: its picture, its score, and its place in the file."""
-    name, line = written[row], f"{raw.unit} {raw.lines[row]}" if len(raw.lines) else ""
-    notes = [f"{raw.table['score'].iloc[row]:g}"] if with_score else []
-    notes += [line] if line and name else []
-    return (shown(name) or line or f"row {row + 1}") + f" ({', '.join(notes)})" * bool(notes)
+def _told(row: int, written: list[str], raw: RawSet, *, with_score: bool) -> tuple[str, str]:
+    """A row for messages: its picture, with its score, and its place in the file."""
+    name, place = shown(written[row]), f"{raw.unit} {raw.lines[row]}" if len(raw.lines) else ""
+    score = f" ({raw.table['score'].iloc[row]:g})" if with_score else ""
+    return (name + score, place) if name else ((place or f"row {row + 1}") + score, "")
 
 
 def _mark(reasons: np.ndarray, wrong: np.ndarray, reason: str) -> None:

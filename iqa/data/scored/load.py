@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import get_args
 
@@ -15,12 +17,20 @@ from PIL import Image
 from iqa.config.data import DataConfig, Preset
 from iqa.data.manifest import SPLITS, ScoreScale, typed, validate
 from iqa.data.scored.columns import raw_from_table
-from iqa.data.scored.hub import open_huggingface
+from iqa.data.scored.copies import find_copies, join_contents
+from iqa.data.scored.hub import HubSet, open_huggingface
 from iqa.data.scored.joins import JoinReport, join
 from iqa.data.scored.rawset import RawSet
-from iqa.data.splits import contents
+from iqa.data.splits import complete_split, contents, refuse_partial_groups, refuse_useless
 from iqa.data.store.pictures import read_rgb
 from iqa.errors import UserError
+
+log = logging.getLogger(__name__)
+
+#: Fewer groups than these in validation or test are worth a word.
+FEW_GROUPS = 5
+#: So many contents are tried for a split that is drawn and whose pictures are all scored alike.
+MORE_CONTENTS = (2, 3, 4)
 
 
 @dataclass(frozen=True)
@@ -47,7 +57,7 @@ class ScoredSet:
 def load_scored(data: DataConfig, *, judged_whole: bool = False) -> ScoredSet:
     """The scored set that the settings name. Decodes no picture.
 
-    Says in one line what was taken for what in a user's own table, and in another which files are copies.
+    Says in one line what was taken for what in a user's own table, how it is split, and which pictures are copies.
 
     Args:
         judged_whole: no split will be chosen or tested on, so that it may be of any kind.
@@ -56,7 +66,8 @@ def load_scored(data: DataConfig, *, judged_whole: bool = False) -> ScoredSet:
         UserError: a table, folder or column is not there; rows cannot be used and `data.on_error` is "fail";
             the scores do not differ; the set cannot be split, or not so that validation and test tell anything.
     """
-    raw, mark, read = _open(data)
+    raw, mark, inside = _open(data)
+    read = inside.read if inside else None
     table, report = join(raw, data.on_error, on_disk=read is None)
     if table["score"].nunique() < 2:
         raise UserError(
@@ -69,29 +80,69 @@ def load_scored(data: DataConfig, *, judged_whole: bool = False) -> ScoredSet:
     files = list(table["image"].map(raw.image_root.joinpath)) if read is None else []
     named = set(table["split"])
     grouped = bool((table["group"] != "").any())
-    table["split"] = _split(table, files, data)
+    refuse_partial_groups(table)
+    same = inside.copies(list(table["image"])) if inside and inside.copies else find_copies(files)
+    table, copied = join_contents(table, same)
+    table["split"] = _split(table, data)
     fingerprint = _fingerprint(mark, raw.files, table, files)
     kept = table[_within_bounds(table, data)]
-    if raw.said:
-        log.warning("%s", "; ".join([raw.said, *_splits_told(kept, named, grouped=grouped)]))
+    told = [raw.said, *_splits_told(kept, named, grouped=grouped)] if raw.said else []
+    if notes := [note for note in (*told, report.said, copied) if note]:
+        _say("; ".join(notes), raw.files or raw.image_root)
     if not judged_whole:
         refuse_useless(kept["split"].to_numpy(), kept["score"].to_numpy())
     manifest = _manifest(kept, raw.scale)
     return ScoredSet(manifest, raw.scale, report, fingerprint, _Reader(raw.image_root, manifest["image"], read))
 
 
-def _open(data: DataConfig) -> tuple[RawSet, str, Callable[[str], Image.Image] | None]:
-    """The set as its table tells it, text that stands for where it comes from, and how its pictures are read."""
+def _open(data: DataConfig) -> tuple[RawSet, str, HubSet | None]:
+    """The set as its table tells it, text that stands for where it comes from, and who reads it if it is no files."""
     if data.dataset == "csv":
         return raw_from_table(data), "csv", None
     if data.dataset == "huggingface":
         found = open_huggingface(data)
-        return found.raw, found.fingerprint, found.read
+        return found.raw, found.fingerprint, found if found.read else None
     if data.dataset in get_args(Preset):
         from iqa.data.scored.presets import read_preset
 
         return read_preset(data), data.dataset, None
     raise UserError(f"data.dataset '{data.dataset}' has no scores of people")
+
+
+@cache
+def _say(notes: str, source: object) -> None:
+    """Tell the user, once in a process for a source: trainings that are repeated open their set again and again."""
+    log.warning("%s", notes)
+
+
+def _split(table: pd.DataFrame, data: DataConfig) -> np.ndarray:
+    """The split of each row; one that would be drawn of pictures that are all scored alike gets more contents."""
+    scores = table["score"].to_numpy()
+    split = complete_split(table, data.split_shares, data.split_seed)
+    for least in MORE_CONTENTS:
+        several = [scores[split == name] for name in ("val", "test") if (split == name).sum() > 1]
+        if all(len(np.unique(found)) > 1 for found in several):
+            break
+        split = complete_split(table, data.split_shares, data.split_seed, least)
+    return split
+
+
+def _splits_told(table: pd.DataFrame, named: set[str], *, grouped: bool) -> list[str]:
+    """How many groups and pictures each split has, in words, and whether that is little."""
+    counts = ", ".join(f"{(table['split'] == split).sum()} {split}" for split in SPLITS)
+    origin = "as the set names them" if named >= set(SPLITS) else "drawn" if len(named) < 2 else "partly drawn"
+    said = [f"{counts} ({origin})"]
+    if grouped:
+        content = pd.Series(contents(table))
+        groups = content.groupby(table["split"].to_numpy()).nunique()
+        said.insert(0, f"{content.nunique()} groups, {groups.get('test', 0)} of them in test")
+        few = [split for split in ("val", "test") if groups.get(split, 0) < FEW_GROUPS]
+        if few:
+            said.append(
+                f"FEW GROUPS in {' and '.join(few)}: figures there tell little of other contents; set "
+                "data.columns.group to '' if the pictures of a group are not alike"
+            )
+    return said
 
 
 class _Reader:

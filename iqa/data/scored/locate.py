@@ -7,6 +7,7 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path, PureWindowsPath
 from urllib.parse import unquote
 
@@ -73,7 +74,7 @@ def locate(names: Sequence[str], root: Path, setting: str) -> Located:
         setting: what hints call the root.
     """
     index = PictureIndex(root)
-    names = [name for name in dict.fromkeys(names)]
+    names = list(dict.fromkeys(names))
     found = _find_all(index, names)
     if found.files or not any(names):
         found.hint = _hint(index, found, root, setting)
@@ -83,7 +84,7 @@ def locate(names: Sequence[str], root: Path, setting: str) -> Located:
     for folders in _beginnings(prefix):
         rest = _find_all(index, names, len(folders))
         if 2 * len(rest.files) > len(names):
-            rest.said = f"names are read without {shown(folders)!r} before them"
+            rest.said = f"names are read without '{shown(folders)}' before them"
             ways.append(rest)
     if len(ways) == 1:
         return ways[0]
@@ -103,8 +104,9 @@ def _find_all(index: PictureIndex, names: Sequence[str], start: int = 0) -> Loca
 
 def _common_folders(names: Sequence[str]) -> str:
     """The folders that all names begin with, up to and with the last separator."""
-    common = os.path.commonprefix([name.replace("\\", "/") for name in names])
-    return names[0][: common.rfind("/") + 1]
+    first, last = (name(each.replace("\\", "/") for each in names).split("/")[:-1] for name in (min, max))
+    shared = takewhile(lambda pair: pair[0] == pair[1], zip(first, last, strict=False))
+    return names[0][: sum(len(folder) + 1 for folder, _ in shared)]
 
 
 def _beginnings(prefix: str) -> Iterator[str]:
@@ -127,7 +129,8 @@ def _hint(index: PictureIndex, found: Located, root: Path, setting: str, prefix:
         folder = index.elsewhere(name)
         if folder == "":
             before = name[: len(name) - len(_last(name.replace("\\", "/")))]
-            return f"{root} has files of these names: strip the rest ({shown(before)!r}) in the table" if before else ""
+            rest = f"strip what stands before them in the table, such as '{shown(before)}'"
+            return f"{root} has files of these names: {rest}" if before else ""
         if folder is not None:
             return f"a file named like {shown(name)} is in {root / folder}, is that {setting}?"
     return ""

@@ -9,11 +9,12 @@ from pathlib import Path
 
 from iqa.errors import UserError
 
-_TO_CSV = 'python -c "import pandas; pandas.{read}.to_csv(\'{stem}.csv\', index=False)"'
+_TO_CSV = "python -c \"import pandas; pandas.{read}.to_csv('{stem}.csv', index=False)\""
 _UNPACK = "unpack it, and name the table that comes out"
 #: First bytes, what they are the beginning of, and what to do.
 _MAGIC = (
-    (b"\xd0\xcf\x11\xe0", "a workbook of old Excel (.xls), or one with a password", "save it as .xlsx, without password"),
+    (b"\xd0\xcf\x11\xe0", "a workbook of old Excel (.xls), or one with a password",
+     "save it as .xlsx, without password"),
     (b"\x1f\x8b", "compressed (gzip)", _UNPACK),
     (b"\xfd7zXZ", "compressed (xz)", _UNPACK),
     (b"\x28\xb5\x2f\xfd", "compressed (zstandard)", _UNPACK),
@@ -25,7 +26,8 @@ _MAGIC = (
     (b"\x89HDF", "HDF5, or a MATLAB file of version 7.3",
      "write its arrays as a table: h5py.File('{name}') holds them by name; "
      "pandas.DataFrame({{'image': ..., 'mos': ...}}).to_csv('{stem}.csv', index=False)"),
-    (b"\x93NUMPY", "an array of NumPy", _TO_CSV.format(read="DataFrame(__import__('numpy').load('{name}'))", stem="{stem}")),
+    (b"\x93NUMPY", "an array of NumPy",
+     _TO_CSV.format(read="DataFrame(__import__('numpy').load('{name}'))", stem="{stem}")),
     (b"ARROW1\0", "an Arrow file", _TO_CSV.format(read="read_feather('{name}')", stem="{stem}")),
     (b"<stata_dta", "a Stata file", _TO_CSV.format(read="read_stata('{name}')", stem="{stem}")),
     (b"$FL2@(#)", "an SPSS file", _TO_CSV.format(read="read_spss('{name}')", stem="{stem}")),
@@ -57,7 +59,7 @@ def refuse_stranger(path: Path, data: bytes) -> None:
             f"{path} is no table that can be read",
             got=what,
             expected="CSV, TSV or text in UTF-8, .parquet or .xlsx",
-            fix=fix.format(name=path.name, stem=path.stem),
+            fix=fix.format(name=path.name, stem=path.stem + "_table" * (path.suffix.lower() == ".csv")),
         )
 
 
@@ -72,12 +74,12 @@ def _found(path: Path, data: bytes) -> tuple[str, str] | None:
         return "pickled objects of Python, which can start any program", f"if you trust it: {read}"
     if data.startswith(b"PK"):
         return _archive(data)
-    start = data[:4096].decode("utf-8", "replace").lstrip("\ufeff")
-    if _JSON_LINES.match(start) or (path.suffix.lower() in (".jsonl", ".ndjson") and _JSON.match(start)):
+    text = data[:4096].decode("utf-8", "replace").lstrip("\ufeff")
+    if _JSON_LINES.match(text) or (path.suffix.lower() in (".jsonl", ".ndjson") and _JSON.match(text)):
         return "JSON, an object in each line", _TO_CSV.format(read="read_json('{name}', lines=True)", stem="{stem}")
-    if _JSON.match(start):
+    if _JSON.match(text):
         return "JSON", _TO_CSV.format(read="read_json('{name}')", stem="{stem}")
-    if _MARKUP.match(start):
+    if _MARKUP.match(text):
         return "HTML or XML", _SAVE
     return None
 

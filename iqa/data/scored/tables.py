@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import io
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise, zip_longest
 from pathlib import Path
 
 import pandas as pd
@@ -27,7 +27,7 @@ from iqa.data.scored.cells import (
 )
 from iqa.data.scored.strangers import refuse_stranger
 from iqa.data.scored.text import read_text
-from iqa.data.scored.workbook import read_workbook
+from iqa.data.scored.typed import read_parquet, read_workbook
 from iqa.errors import UserError
 
 #: How names of tables end; what is in them is seen from their bytes.
@@ -91,7 +91,9 @@ def open_table(path: Path, header: bool | None = None) -> Table:
         raise UserError(f"{path} cannot be read", got=error.strerror) from error
     refuse_stranger(path, data)
     if data.startswith(b"PAR1") or path.suffix.lower() == ".parquet":
-        return _read_parquet(path, data)
+        frame = read_parquet(path, data)
+        frame = frame.set_axis(_labels([str(name) for name in frame.columns], frame.shape[1]), axis=1)
+        return Table(path, frame, said=", ".join(["parquet", f"{len(frame)} rows", *_decimal_points(frame)]))
     is_workbook = data.startswith(b"PK\x03\x04") or path.suffix.lower() in (".xlsx", ".xlsm")
     sheet = read_workbook(path, data) if is_workbook else read_text(path, data)
     return _table(path, sheet, header)
@@ -104,25 +106,41 @@ def _table(path: Path, sheet: Sheet, header: bool | None) -> Table:
     top = [str(cell) for cell in sheet.rows[0]] if header and sheet.rows else []
     rows, lines = (sheet.rows[1:], sheet.lines[1:]) if header else (sheet.rows, sheet.lines)
     if not rows:
-        raise UserError(f"the table {where} has no rows", expected="one row for each picture")
+        fix = "move the table to the first sheet, or save it as CSV in UTF-8" if sheet.remarks else None
+        got = ", ".join(sheet.remarks) or None
+        raise UserError(f"the table {where} has no rows", got=got, expected="one row for each picture", fix=fix)
+    remarks = list(sheet.remarks)
+    if top and _counts(rows, len(top) + 1):
+        top = ["", *top]  # R names every column but that of its row numbers
+        remarks.append("a column of row numbers without a name before the others")
     _refuse_above_header(where, sheet, top, rows)
     width = _width(where, sheet, top, rows, lines)
     cells = [[*row[:width], *[""] * (width - len(row))] for row in rows]
     labels = _labels(top[:width], width) if header else list(range(width))
     frame = pd.DataFrame(cells, columns=labels, dtype=object)
-    remarks = _decimal_points(frame) + sheet.remarks
+    remarks = _decimal_points(frame) + remarks
     named = f"header in {sheet.unit} {sheet.lines[0]}" if header else "no header"
     parts = [sheet.parted if sheet.place or width == 1 else f"{sheet.parted} between columns", named]
     said = ", ".join([*parts, f"{len(rows)} rows", *remarks])
     return Table(path, frame, lines, sheet.unit, said, sheet.place)
 
 
+def _counts(rows: Sequence[Sequence[object]], width: int) -> bool:
+    """Whether all rows have this width and begin with their number, counted from 0 or 1."""
+    first = text_of(rows[0][0])
+    return first in ("0", "1") and all(
+        len(row) == width and text_of(row[0]) == str(number) for number, row in enumerate(rows, start=int(first))
+    )
+
+
 def _is_header(rows: Sequence[Sequence[object]]) -> bool:
-    """Whether the first row names columns: its cells are unlike those below, or, where these tell nothing, no values."""
+    """Whether the first row names columns: its cells are unlike those below; where these tell nothing, no values."""
     first, rest = rows[0], rows[1:]
     names, numbers = [], []
     for place, cell in enumerate(first):
         below = [row[place] for row in rest if place < len(row)]
+        if text_of(cell) == "":
+            continue
         if share(below, is_picture) > MOST:
             names.append(text_of(cell))
         elif share(below, _is_value) > MOST:
@@ -165,23 +183,21 @@ def _refuse_above_header(where: str, sheet: Sheet, top: Sequence[str], rows: Seq
             if top and row is rows[0]:
                 raise UserError(
                     f"{where}: {unit} {line} looks like the header, and {unit} {first} stands above it",
-                    got=f"{columns_shown(filter(None, top), 4)}; then {columns_shown(row, 4)}",
+                    got=f"{columns_shown(filter(text_of, top), 4)}; then {columns_shown(filter(text_of, row), 4)}",
                     expected="the names of the columns in the first row, pictures and scores below",
                     fix="remove what stands above the header",
                 )
             if line > before + 1:
                 raise UserError(
                     f"{where}: a second table begins in {unit} {line}",
-                    got=columns_shown(row, 4),
+                    got=columns_shown(filter(text_of, row), 4),
                     expected="one table in a file",
                     fix="remove it, or keep it in a file of its own",
                 )
         before = line
 
 
-def _width(
-    where: str, sheet: Sheet, top: Sequence[str], rows: Sequence[Sequence[object]], lines: Sequence[int]
-) -> int:
+def _width(where: str, sheet: Sheet, top: Sequence[str], rows: Sequence[Sequence[object]], lines: Sequence[int]) -> int:
     """How many columns there are.
 
     Raises:
@@ -208,12 +224,28 @@ def _width(
             expected=expected,
             fix=_mend_row(sheet, row, longer=filled[strange[0]] > most),
         )
+    if not top and sheet.parted == "comma":
+        _refuse_cut_numbers(where, rows)
     return max(least, *filled)
 
 
+def _refuse_cut_numbers(where: str, rows: Sequence[Sequence[object]]) -> None:
+    """Numbers with decimal commas and without quotes: whole numbers, then what followed their comma."""
+    columns = [[text_of(cell) for cell in column] for column in zip_longest(*rows, fillvalue="")]
+    for place, (left, right) in enumerate(pairwise(columns)):
+        whole = all(cell.lstrip("+-").isdecimal() for cell in left) and all(map(str.isdecimal, right))
+        if whole and any(len(cell) > 1 and cell.startswith("0") for cell in right):
+            raise UserError(
+                f"{where}: columns {place} and {place + 1} look like numbers cut at their decimal commas",
+                got=f"{left[-1]},{right[-1]} in the last row",
+                expected="numbers such as 3.5, or a header that names both columns",
+                fix='write 3.5 or "3,5", or part the columns by semicolons',
+            )
+
+
 def _mend_row(sheet: Sheet, row: Sequence[object], *, longer: bool) -> str:
-    pairs = any(str(one).lstrip("+-").isdecimal() and str(two).isdecimal() for one, two in zip(row, row[1:], strict=False))
-    if longer and sheet.parted == "comma" and pairs:
+    whole = [str(cell).lstrip("+-").isdecimal() for cell in row]
+    if longer and sheet.parted == "comma" and any(map(all, pairwise(whole))):
         return 'if 3,5 means 3.5, write it as 3.5 or "3,5", or part the columns by semicolons'
     if sheet.parted == "white space":
         return "part the columns by tabs or commas, since cells hold spaces themselves"
@@ -236,7 +268,7 @@ def _decimal_points(frame: pd.DataFrame) -> list[str]:
         if not any(map(is_decimal, cells)) or any(isinstance(c, str) and THOUSANDS.fullmatch(c) for c in cells):
             continue
         if share(cells, lambda cell: is_number(cell) or is_decimal(cell)) > 0.5:
-            points = [DECIMAL_COMMA.sub(r"\1.\2", cell) if is_decimal(cell) else cell for cell in cells]  # type: ignore[call-overload]
+            points = [DECIMAL_COMMA.sub(r"\1.\2", cell) if is_decimal(cell) else cell for cell in cells]
             frame.isetitem(place, pd.Series(points, dtype=object))
             example = next(cell for cell in cells if is_decimal(cell))
             found.append(f"decimal commas in '{shown(label)}' ({example} is {example.replace(',', '.')})")
@@ -257,31 +289,3 @@ def _labels(names: Sequence[str], width: int) -> list[str]:
         taken.add(label)
         labels.append(label)
     return labels
-
-
-def _read_parquet(path: Path, data: bytes) -> Table:
-    try:
-        frame = pd.read_parquet(io.BytesIO(data))
-    except Exception as error:
-        # Which one of a dozen unrelated types it is depends on where the file is damaged.
-        raise UserError(f"{path} cannot be read as parquet", got=f"{type(error).__name__}: {shown(error)}") from error
-    if not len(frame):
-        raise UserError(f"the table {path} has no rows", expected="one row for each picture")
-    inside = [shown(label) for label, cells in frame.items() if any(map(_holds_a_file, cells.iloc[:100]))]
-    if inside:
-        raise UserError(
-            f"{path} holds the pictures themselves",
-            got=f"column {inside[0]}",
-            expected="a column of names of picture files",
-            fix=f"to train on them set data.dataset to huggingface and data.root to {path.parent}",
-        )
-    if not isinstance(frame.index, pd.RangeIndex):
-        # A column may have been made the index before the table was saved.
-        frame = frame.reset_index()
-    frame = frame.set_axis(_labels([str(name) for name in frame.columns], frame.shape[1]), axis=1)
-    remarks = _decimal_points(frame)
-    return Table(path, frame, said=", ".join(["parquet", f"{len(frame)} rows", *remarks]))
-
-
-def _holds_a_file(cell: object) -> bool:
-    return isinstance(cell, bytes) or (isinstance(cell, dict) and "bytes" in cell)

@@ -145,14 +145,13 @@ def _refuse_swallowed(path: Path, lines: Sequence[str], records: Sequence[_Recor
     long = [record for record in records if record.last > record.line]
     if not long:
         return
-    usual = [record.cells for record in records if record.last == record.line] or [each.cells for each in records]
-    width = Counter(map(len, usual)).most_common(1)[0][0]
-    columns = list(zip(*(cells for cells in usual if len(cells) == width), strict=True))
+    width = Counter(len(record.cells) for record in records).most_common(1)[0][0]
+    columns = list(zip(*(record.cells for record in records if len(record.cells) == width), strict=True))
     rules = {
         place: rule
         for place, cells in enumerate(columns)
         for rule in (is_picture, is_number)
-        if share(cells, rule) > 0.5
+        if share(cells, rule) >= 0.5
     }
     for record in long if rules else ():
         for number in range(record.line, record.last):
@@ -187,16 +186,9 @@ def _delimiter(text: str) -> str | None:
 
 
 def _sample(head: str, delimiter: str) -> list[list[str]]:
-    if delimiter == " ":
-        return [line.split() for line in head.split("\n") if line.strip()]
-    rows = []
-    try:
-        for record in _records(head, delimiter):
-            if any(record.cells):
-                rows.append(record.cells)
-    except _Fault:
-        pass  # which is told once the delimiter is known
-    return rows
+    """Cells of each line; quotes are not looked at, since they may not pair."""
+    lines = [line for line in head.split("\n") if line.strip()]
+    return [[cell.strip(' "') for cell in line.split(None if delimiter == " " else delimiter)] for line in lines]
 
 
 def _only_decimals(head: str, parted: Sequence[Sequence[str]]) -> bool:

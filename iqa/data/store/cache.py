@@ -14,18 +14,33 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from iqa.files import no_room
+from iqa.errors import UserError
+from iqa.files import in_bytes, no_room, require_room
 
 RECORD = "record.json"
 #: What the pictures of a folder are known by (`picture_digest`), one for each; no part of what the folder's own digest
 #: is of.
 KNOWN_BY = "known_by.json"
+#: What helps where the cache cannot be.
+ELSEWHERE = "set data.cache_dir, or the environment variable IQA_CACHE, to a folder on another disk"
+SMALLER = "a smaller data.picture_size takes less"
+#: Bytes from which it is said what a cache will take.
+WORTH_SAYING = 10**9
+
 log = logging.getLogger(__name__)
 
 
 def cache_folder(cache_dir: str | None) -> Path:
-    """`cache_dir`, else $IQA_CACHE, else ~/.cache/iqa."""
-    return Path(cache_dir or os.environ.get("IQA_CACHE") or "~/.cache/iqa").expanduser()
+    """`cache_dir`, else $IQA_CACHE, else ~/.cache/iqa.
+
+    Raises:
+        UserError: ~ is nobody's home.
+    """
+    place = Path(cache_dir or os.environ.get("IQA_CACHE") or "~/.cache/iqa")
+    try:
+        return place.expanduser()
+    except RuntimeError as error:
+        raise UserError(f"there is no place for prepared data: {place}", got=str(error), fix=ELSEWHERE) from error
 
 
 def recipe_key(recipe: dict[str, Any]) -> str:
@@ -33,13 +48,19 @@ def recipe_key(recipe: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:20]
 
 
-def open_or_build(root: Path, name: str, recipe: dict[str, Any], build: Callable[[Path], None]) -> tuple[Path, str]:
+def open_or_build(
+    root: Path, name: str, recipe: dict[str, Any], build: Callable[[Path], None], forecast: Callable[[], int]
+) -> tuple[Path, str]:
     """The folder `root/name`, built if it is absent or damaged, and the SHA-256 (hex) of its contents.
 
     `build` fills an empty folder beside it, which is synced and renamed in one step. Of several processes
     that want the same folder one builds it and the others wait for it.
 
+    Args:
+        forecast: bytes that it will take.
+
     Raises:
+        UserError: so much is not free; nothing was begun.
         IqaError: no room on the disk, or no right to write there; nothing half-written stays behind.
     """
     folder = root / name
@@ -55,9 +76,13 @@ def open_or_build(root: Path, name: str, recipe: dict[str, Any], build: Callable
                 log.warning("prepared data in %s is damaged and is built anew", folder)
                 shutil.rmtree(folder)
             _remove_leftovers(root, name)
+            size = forecast()
+            require_room(root, size, "prepared data", f"free some, or {ELSEWHERE}; {SMALLER}")
+            if size > WORTH_SAYING:
+                log.warning("prepared data takes about %s in %s", in_bytes(size), root)
             return folder, _build(root, name, recipe, build)
     except OSError as error:
-        raise no_room(folder, error) from error
+        raise no_room(folder, error, f"free space or change rights on {root}, or {ELSEWHERE}") from error
 
 
 def verify(folder: Path) -> str | None:

@@ -93,6 +93,13 @@ def read_rgb(source: Path | BinaryIO) -> Image.Image:
     return rgb
 
 
+def is_picture(content: bytes) -> bool:
+    """Whether bytes start as a file of a known format does."""
+    Image.init()
+    known = (Image.OPEN[name][1] for name in _formats() if name in Image.OPEN)
+    return any(accepts is not None and accepts(content[:64]) is True for accepts in known)
+
+
 def picture_digest(picture: Image.Image) -> str:
     """What a decoded picture is known by, 16 hex digits: the same for the same pixels, whatever file holds them."""
     return hashlib.blake2b(repr(picture.size).encode() + picture.tobytes(), digest_size=8).hexdigest()

@@ -5,6 +5,7 @@ Neither scores nor splits are kept here, so that every split of a set, and every
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -27,6 +28,8 @@ from iqa.files import read_json, write_json
 #: Goes up when the same pictures and policy give other squares or another layout.
 VERSION = 2
 PIXELS, STARTS, UNREADABLE = "pixels.bin", "starts.npy", "unreadable.json"
+#: Pictures that tell how many squares there will be.
+LOOKED_AT = 16
 #: Pictures decoded ahead of the writing.
 AT_ONCE = 32
 
@@ -83,13 +86,24 @@ def open_squares(
     def build(folder: Path) -> None:
         _write(folder, names, read, views, max(1, workers), progress)
 
-    folder, digest = open_or_build(root, f"{label}-{recipe_key(recipe)}", recipe, build)
+    folder, digest = open_or_build(
+        root, f"{label}-{recipe_key(recipe)}", recipe, build, lambda: _forecast(names, read, views)
+    )
     starts = np.load(folder / STARTS, allow_pickle=False)
     shape = (int(starts[-1]), 3, views.side, views.side)
     # "c": torch wants writable memory; writes stay in this process. Nothing at all cannot be mapped.
     pixels = np.memmap(folder / PIXELS, np.uint8, "c", shape=shape) if shape[0] else np.empty(shape, np.uint8)
     unreadable, known_by = read_json(folder / UNREADABLE), read_json(folder / KNOWN_BY)
     return Squares(torch.from_numpy(pixels), torch.from_numpy(starts), unreadable, known_by, digest)
+
+
+def _forecast(names: Sequence[str], read: Callable[[str], Image.Image], views: ViewPolicy) -> int:
+    """Bytes that the squares will take, from a few of the pictures."""
+    counts = []
+    for name in names[:: len(names) // LOOKED_AT or 1]:
+        with contextlib.suppress(ValueError):
+            counts.append(len(views.cut(read(name))))
+    return int(len(names) * np.mean(counts or [0])) * 3 * views.side**2
 
 
 def _write(

@@ -1,94 +1,20 @@
-"""A timm model as a feature extractor, from pixels to pooled features: one row per picture.
-
-In the order of reading: what timm knows of a model before it is built, how the network is built and asked for its
-feature maps, and the backbone that resizes, normalises, runs it and pools.
-"""
+"""A timm model as a feature extractor, from pixels to pooled features: one row per picture."""
 
 from __future__ import annotations
 
-import inspect
 import warnings
 from collections.abc import Sequence
 from typing import Any, Literal
 
-import timm
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from iqa.errors import UserError, nearest
-from iqa.model.backbone.depthwise import quicken
+from iqa.errors import UserError
+from iqa.model.backbone.networks import create, intermediates, native_size, pretrained_config
 from iqa.model.backbone.pooling import Pooling
 from iqa.model.backbone.stages import FrozenStages, Stem
 from iqa.model.backbone.weights import load_pretrained
-
-_SMALLEST_SIDE = 96  # measured on 32-pixel pictures: a frozen network loses .03 SRCC at 64 and gains nothing at 224
-
-
-def default_image_size(name: str, picture_size: int, *, whole: bool = False) -> int:
-    """A sensible input side in pixels: a transformer's own; else the picture's, from 96 to the native one.
-
-    Args:
-        whole: go above the native side for larger pictures, whose detail tells of quality.
-    """
-    native = native_size(name)
-    if pretrained_config(name).get("fixed_input_size"):
-        return native
-    side = max(_SMALLEST_SIDE, picture_size)
-    return side if whole else min(side, native)
-
-
-def native_size(name: str) -> int:
-    """Side in pixels of the pictures that the backbone was pretrained on."""
-    return int(pretrained_config(name)["input_size"][-1])
-
-
-def pretrained_config(name: str) -> dict[str, Any]:
-    """timm's facts about a backbone: input_size, mean, std, fixed_input_size, classifier.
-
-    Raises:
-        UserError: timm knows no such model.
-    """
-    config = timm.get_pretrained_cfg(name) if timm.is_model(name) else None
-    if config is None:
-        raise UserError(
-            f"unknown backbone '{name}'",
-            expected="the name of a timm model, such as resnet18",
-            fix=nearest(name, timm.list_models()) or "timm.list_models() lists them",
-        )
-    facts: dict[str, Any] = config.to_dict()
-    return facts
-
-
-def create(name: str) -> nn.Module:
-    """A network of random weights that shows its feature maps.
-
-    Raises:
-        UserError: timm's model of this name does not.
-    """
-    net = timm.create_model(name, pretrained=False, num_classes=0)
-    quicken(net)
-    if not hasattr(net, "forward_intermediates"):
-        raise UserError(
-            f"backbone '{name}' does not show its feature maps",
-            expected="a timm model with forward_intermediates",
-            fix="use for instance resnet18, efficientnet_b0, vit_small_patch16_224 or tf_efficientnet_lite0",
-        )
-    return net
-
-
-def intermediates(net: Any, stages: Literal["all", "last"]) -> dict[str, Any]:
-    """Arguments of forward_intermediates that pick the feature maps."""
-    accepted = inspect.signature(net.forward_intermediates).parameters
-    if stages == "last":
-        return {"indices": 1}
-    if "extra_blocks" in accepted:  # EfficientNet and MobileNet: every block, not only one per stride
-        return {"indices": list(range(1, len(net.blocks) + 1)), "extra_blocks": True}
-    reductions = [info["reduction"] for info in net.feature_info]
-    depth = len(reductions)
-    if depth >= 8 and len(set(reductions)) == 1:  # a plain transformer: quarters of its depth
-        return {"indices": [depth * quarter // 4 - 1 for quarter in (1, 2, 3, 4)]}
-    return {"indices": None}
 
 
 class Backbone(nn.Module):

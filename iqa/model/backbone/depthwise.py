@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
+from typing import Any, SupportsIndex
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +22,10 @@ def quicken(net: nn.Module) -> None:
             module.__class__ = _in_float32(type(module))  # type: ignore[arg-type]
 
 
+def _empty(kind: type[nn.Conv2d]) -> Any:
+    return object.__new__(_in_float32(kind))  # type: ignore[arg-type]
+
+
 @cache
 def _in_float32(kind: type[nn.Conv2d]) -> type:
     return type(f"Float32{kind.__name__}", (_Float32, kind), {})
@@ -29,6 +33,10 @@ def _in_float32(kind: type[nn.Conv2d]) -> type:
 
 class _Float32:
     """Before a kind of convolution: its forward, in float32 while a CPU learns."""
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> tuple[Any, ...]:
+        # The class is made as it is needed, so that no module knows it by its name.
+        return _empty, (type(self).__mro__[2],), self.__dict__
 
     def forward(self, maps: Tensor) -> Tensor:
         convolve: Any = super().forward  # type: ignore[misc]

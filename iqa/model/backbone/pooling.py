@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from math import isqrt
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-
-from iqa.model.backbone.bilinear import Bilinear
-from iqa.model.backbone.moments import VARIANCE_EPSILON, mean_std
+from torch.autograd.function import once_differentiable
 
 #: Of the weights of positions, in half sides of the picture: at the middle of an edge, a seventh of the centre's.
 CENTRE_WIDTH = 0.5
+#: Directions that the channels of a wide map are seen in; their products are half as many as the square of it.
+BILINEAR_WIDTH = 32
+#: Keeps the gradient of the standard deviation finite on a flat map.
+VARIANCE_EPSILON = 1e-6
+_EPSILON = 1e-6  # the same for the roots of covariances
 
 
 class Pooling(nn.Module):
@@ -21,7 +24,7 @@ class Pooling(nn.Module):
 
     Args:
         kind: "mean" of each channel; "mean_std", its standard deviation too; "bilinear", also how channels vary
-            together (`iqa.model.backbone.bilinear`).
+            together (`Bilinear`).
         centre: mean and standard deviation also with positions weighted to the picture's centre.
 
     Attributes:
@@ -54,6 +57,88 @@ class Pooling(nn.Module):
         if self.centre:
             parts.append(centre_mean_std(feature_map))
         return parts
+
+
+def mean_std(maps: Tensor) -> Tensor:
+    """Maps [B, C, ...] -> float32 [B, 2 C]: means over positions, then standard deviations, in float32."""
+    pooled: Tensor = _MeanStd.apply(maps)
+    return pooled
+
+
+class _MeanStd(torch.autograd.Function):
+    """Early maps hold millions of values: written with plain operations, pooling them took a fifth of a step of
+    resnet18, most of it in copies to float32 and back.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, maps: Tensor) -> Tensor:
+        if maps.device.type != "cpu":
+            variance, mean = torch.var_mean(_precise(maps.flatten(2)), dim=2, correction=0)
+        else:
+            # A picture at a time, what is computed of it stays in the cache.
+            variance, mean = (torch.cat(each) for each in zip(*map(_two_passes, maps.split(1)), strict=True))
+        std = variance.add_(VARIANCE_EPSILON).sqrt_()
+        ctx.save_for_backward(maps, mean, std)
+        return torch.cat([mean, std], dim=1)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        """d mean / d x = 1 / N and d std / d x = (x - mean) / (N std), together slope * x + offset."""
+        maps, mean, std = ctx.saved_tensors
+        positions = maps[0, 0].numel()
+        by_mean, by_std = gradient.chunk(2, dim=1)
+        slope = by_std / (std * positions)
+        offset = by_mean / positions - slope * mean
+        shape = (*mean.shape, *[1] * (maps.ndim - 2))
+        return torch.addcmul(offset.view(shape).to(maps.dtype), slope.view(shape).to(maps.dtype), maps)
+
+
+def _two_passes(maps: Tensor) -> tuple[Tensor, Tensor]:
+    """Variance and mean, each [B, C]: a fifteenth of the time that torch.var_mean takes on a CPU."""
+    values = _precise(maps.flatten(2))
+    mean = values.mean(dim=2, keepdim=True)
+    return (values - mean).square_().mean(dim=2), mean.squeeze(2)
+
+
+def _precise(maps: Tensor) -> Tensor:
+    return maps if maps.dtype == torch.float64 else maps.float()
+
+
+class Bilinear(nn.Module):
+    """Maps [B, C, ...] -> float32 [B, w (w + 1) / 2], covariances over positions of w = min(C, BILINEAR_WIDTH) of them.
+
+    A mean and a spread tell how much there is of what a channel sees, a covariance whether two channels see it at the
+    same place, as with a texture and the noise on it. Each covariance counts by its signed root, and the root mean
+    square of a picture's is 1 (bilinear pooling: Lin, RoyChowdhury, Maji, ICCV 2015). Of more than BILINEAR_WIDTH
+    channels, as many random orthonormal mixtures are taken in their place (Gao et al., Compact bilinear pooling, CVPR
+    2016, project too, in another way); the mixtures are part of the state dict.
+
+    Args:
+        channels: C.
+    """
+
+    directions: Tensor | None
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.width = min(channels, BILINEAR_WIDTH)
+        mixed = None
+        if channels > BILINEAR_WIDTH:
+            random = torch.Generator().manual_seed(channels)
+            mixed = torch.linalg.qr(torch.randn(channels, BILINEAR_WIDTH, generator=random))[0]
+        self.register_buffer("directions", mixed)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        values = maps.flatten(2).float()
+        if self.directions is not None:
+            values = self.directions.T @ values
+        values = values - values.mean(dim=2, keepdim=True)
+        covariance = values @ values.transpose(1, 2) / values.shape[2]
+        first, second = torch.triu_indices(self.width, self.width, device=maps.device)
+        products = covariance[:, first, second]
+        roots = products / (products.abs() + _EPSILON).sqrt()
+        return roots / (roots.square().mean(dim=1, keepdim=True) + _EPSILON).sqrt()
 
 
 def centre_mean_std(maps: Tensor) -> Tensor:

@@ -7,7 +7,8 @@ from torch import Tensor, nn
 
 from iqa.config import ModelConfig
 from iqa.errors import UserError
-from iqa.model.backbone.backbone import Backbone, default_image_size
+from iqa.model.backbone.backbone import Backbone
+from iqa.model.backbone.networks import default_image_size
 
 #: Between the names of models that stand side by side.
 JOIN = "+"

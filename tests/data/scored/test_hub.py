@@ -55,7 +55,7 @@ def imagefolder(root: Path, splits: tuple[str, ...] = ("train", "test")) -> Path
     for start, split in enumerate(splits):
         (root / split).mkdir(parents=True)
         lines = ["file_name,mos"]
-        for number in range(10 * start, 10 * start + 10):
+        for number in range(20 * start, 20 * start + 20):
             picture(number).save(root / split / f"{number}.png")
             lines.append(f"{number}.png,{number}")
         (root / split / "metadata.csv").write_text("\n".join(lines))
@@ -84,18 +84,18 @@ def test_pictures_beside_a_metadata_file_are_files(tmp_path: Path, monkeypatch: 
     monkeypatch.chdir(tmp_path)
     found = load_scored(settings(Path("set")))
     assert found.manifest["image"].iloc[0] == "train/0.png"
-    assert set(found.manifest["image"][10:]) == {f"test/{number}.png" for number in range(10, 20)}
-    assert found.manifest["split"].value_counts().to_dict() == {"test": 10, "train": 9, "val": 1}
+    assert set(found.manifest["image"][20:]) == {f"test/{number}.png" for number in range(20, 40)}
+    assert found.manifest["split"].value_counts().to_dict() == {"test": 20, "train": 18, "val": 2}
     assert_pictures_belong_to_scores(found)
 
 
 def test_names_of_files_are_relative_to_the_image_root(tmp_path: Path) -> None:
     root = imagefolder(tmp_path / "set", ("train",))
     (tmp_path / "table").mkdir()
-    cells = {"filename": [f"{number}.PNG" for number in range(10)], "quality": list(range(10))}
+    cells = {"filename": [f"{number}.PNG" for number in range(20)], "quality": list(range(20))}
     Dataset.from_dict(cells).to_parquet(tmp_path / "table" / "data.parquet")
     found = load_scored(settings(tmp_path / "table", image_root=str(root / "train")))
-    assert found.manifest["image"].tolist() == [f"{number}.png" for number in range(10)]
+    assert found.manifest["image"].tolist() == [f"{number}.png" for number in range(20)]
     assert found.manifest["split"].nunique() == 3
     assert_pictures_belong_to_scores(found)
 
@@ -148,10 +148,10 @@ def test_paths_inside_a_table_do_not_lead_out(tmp_path: Path) -> None:
     picture(1).save(tmp_path / "secret.png")
     features = Features({"image": datasets.Image(), "mos": Value("float64")})
     outside = {"bytes": None, "path": str(tmp_path / "secret.png")}
-    inside = [{"bytes": png(number), "path": None} for number in range(5)]
-    for name, cells in (("mixed", [outside, *inside]), ("paths", [outside] * 6)):
+    inside = [{"bytes": png(number), "path": None} for number in range(17)]
+    for name, cells in (("mixed", [outside, *inside]), ("paths", [outside] * 18)):
         (tmp_path / name).mkdir()
-        table = Dataset.from_dict({"image": cells, "mos": list(range(6))}, features=features)
+        table = Dataset.from_dict({"image": cells, "mos": list(range(18))}, features=features)
         table.to_parquet(tmp_path / name / "data.parquet")
         found = load_scored(settings(tmp_path / name))
         with pytest.raises(ValueError, match="outside"):
@@ -159,7 +159,7 @@ def test_paths_inside_a_table_do_not_lead_out(tmp_path: Path) -> None:
 
 
 def test_bytes_that_are_no_picture_are_a_value_error(tmp_path: Path) -> None:
-    root = embedded(tmp_path / "set", {"train": 5})
+    root = embedded(tmp_path / "set", {"train": 5, "validation": 2})
     features = Features({"photo": datasets.Image(), "mos": Value("float64")})
     cells = {"photo": [{"bytes": b"no picture", "path": None}, None], "mos": [7.0, 8.0]}
     Dataset.from_dict(cells, features=features).to_parquet(root / "test-00000-of-00001.parquet")
@@ -193,6 +193,35 @@ def test_an_unreachable_hub_is_reported() -> None:
 def test_a_score_column_must_be_there(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"(?s)data\.columns\.score.*photo, mos"):
         open_huggingface(settings(embedded(tmp_path / "set"), columns={"score": "beauty"}))
+
+
+def test_a_missing_folder_of_pictures_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "table").mkdir()
+    Dataset.from_dict({"filename": ["a.png"], "quality": [1]}).to_parquet(tmp_path / "table" / "data.parquet")
+    with pytest.raises(UserError, match=r"(?s)data\.image_root is no folder.*nowhere"):
+        open_huggingface(settings(tmp_path / "table", image_root="nowhere"))
+
+
+def test_pictures_that_are_twice_in_a_set_stay_in_one_split(tmp_path: Path) -> None:
+    cells = {
+        "photo": [{"bytes": png(number // 2), "path": None} for number in range(40)],
+        "mos": [number / 2 for number in range(40)],
+    }
+    (tmp_path / "set").mkdir()
+    features = Features({"photo": datasets.Image(), "mos": Value("float64")})
+    Dataset.from_dict(cells, features=features).to_parquet(tmp_path / "set" / "data.parquet")
+    manifest = load_scored(settings(tmp_path / "set")).manifest
+    assert manifest["split"][::2].tolist() == manifest["split"][1::2].tolist()
+
+
+def test_links_in_a_local_folder_are_followed(tmp_path: Path) -> None:
+    # As in the hub's own cache, whose files are links to where their bytes are kept.
+    root = imagefolder(tmp_path / "set", ("train",))
+    (tmp_path / "blobs").mkdir()
+    for number, path in enumerate(sorted((root / "train").glob("*.png"))):
+        path.rename(tmp_path / "blobs" / str(number))
+        path.symlink_to(tmp_path / "blobs" / str(number))
+    assert_pictures_belong_to_scores(load_scored(settings(root)))
 
 
 def test_rows_are_read_from_several_threads(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import unicodedata
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ from iqa.data.scored.joins import (
     JoinReport,
     join,
 )
-from iqa.data.scored.locate import AMBIGUOUS, MISSING, NO_NAME, OUTSIDE, NotFound, PictureIndex
+from iqa.data.scored.locate import AMBIGUOUS, MISSING, NO_NAME, OUTSIDE, NotFound, PictureIndex, check_root
 from iqa.data.scored.rawset import RAW_COLUMNS, RawSet
 from iqa.errors import UserError
 
@@ -106,21 +107,78 @@ def test_percent_signs_do_not_lead_out(tmp_path: Path) -> None:
     assert reason(PictureIndex(tmp_path / "root"), "%2e%2e/secret.jpg") == MISSING
 
 
-def test_links_are_followed_inside_the_root_alone(tmp_path: Path) -> None:
+def test_links_below_the_root_are_followed_wherever_they_lead(tmp_path: Path) -> None:
     root = touch(tmp_path / "root", "real/a.jpg")
     touch(tmp_path, "outside/b.jpg")
     (root / "alias.jpg").symlink_to("real/a.jpg")
     (root / "folder").symlink_to("real")
     (root / "loop").symlink_to(".")
     (root / "out.jpg").symlink_to(tmp_path / "outside" / "b.jpg")
+    (root / "again.jpg").symlink_to("out.jpg")
     (root / "away").symlink_to(tmp_path / "outside")
     (root / "dangling.jpg").symlink_to("nowhere.jpg")
     index = PictureIndex(root)
     for name in ("real/a.jpg", "alias.jpg", "ALIAS.JPG", "folder/a.jpg", "loop/folder/a.jpg"):
         assert index.find(name) == "real/a.jpg"
-    assert reason(index, "out.jpg") == OUTSIDE
-    assert reason(index, "away/b.jpg") == OUTSIDE
+    assert {index.find(name) for name in ("out.jpg", "again.jpg", "away/b.jpg")} == {"again.jpg"}
     assert reason(index, "dangling.jpg") == MISSING
+    for name in ("../outside/b.jpg", "away/../../outside/b.jpg", str(tmp_path / "outside" / "b.jpg")):
+        assert reason(index, name) == OUTSIDE
+
+
+def test_links_that_run_in_circles_are_no_pictures(tmp_path: Path) -> None:
+    touch(tmp_path, "a.jpg")
+    (tmp_path / "loop.jpg").symlink_to("loop.jpg")
+    (tmp_path / "one").symlink_to("two")
+    (tmp_path / "two").symlink_to("one")
+    index = PictureIndex(tmp_path)
+    assert index.find("A.JPG") == "a.jpg"
+    assert [reason(index, name) for name in ("loop.jpg", "one/a.jpg", "loop")] == [MISSING] * 3
+
+
+@pytest.mark.parametrize(
+    "before",
+    ["data/pictures/", "D:\\set\\pictures\\", "/home/someone/set/", "https://example.org/a%20set/", "\\\\server\\x\\"],
+)
+def test_folders_that_all_names_begin_with_are_left_out(tmp_path: Path, before: str) -> None:
+    touch(tmp_path, "a.jpg", "x/b.jpg")
+    table, report = join(raw(tmp_path, [f"{before}a.jpg", f"{before}x/b.jpg"]), "fail")
+    assert table["image"].tolist() == ["a.jpg", "x/b.jpg"]
+    assert f"'{before}'" in report.said
+
+
+def test_folders_are_left_out_for_all_rows_or_none(tmp_path: Path) -> None:
+    touch(tmp_path, *"abc")
+    with pytest.raises(UserError, match=r"(?s)2 rows.*strip what stands before them in the table, such as 'set/'"):
+        join(raw(tmp_path, ["a", "set/b", "set/c"]), "fail")
+    table, _ = join(raw(tmp_path, ["set/a", "set/b", "set/gone"]), "skip")
+    assert table["image"].tolist() == ["a", "b"]
+
+
+def test_what_may_be_left_out_in_two_ways_is_not(tmp_path: Path) -> None:
+    touch(tmp_path, "a.jpg", "b.jpg", "new/a.jpg", "new/b.jpg")
+    with pytest.raises(UserError, match=r"missing: set/new/a\.jpg"):
+        join(raw(tmp_path, ["set/new/a.jpg", "set/new/b.jpg"]), "fail")
+
+
+def test_names_that_go_up_are_not_cut_to_fit(tmp_path: Path) -> None:
+    touch(tmp_path, "a.jpg", "b.jpg")
+    with pytest.raises(UserError, match="outside the image root"):
+        join(raw(tmp_path, ["../set/a.jpg", "../set/b.jpg"]), "fail")
+
+
+def test_full_paths_of_files_that_are_there_name_their_folder(tmp_path: Path) -> None:
+    touch(tmp_path / "pictures", "a.jpg", "b.jpg")
+    (tmp_path / "tables").mkdir()
+    names = [str(tmp_path / "pictures" / name) for name in ("a.jpg", "b.jpg")]
+    with pytest.raises(UserError, match=r"set data\.image_root to that folder"):
+        join(raw(tmp_path / "tables", names), "fail")
+
+
+def test_the_whole_file_system_is_no_image_root() -> None:
+    for root in (Path("/"), Path("/tmp/..")):
+        with pytest.raises(UserError, match=r"data\.image_root is the whole file system"):
+            check_root(root, "data.image_root", "a folder")
 
 
 def test_the_folder_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,6 +203,33 @@ def test_rows_of_one_picture_that_differ_are_all_refused(tmp_path: Path, columns
     table, report = join(raw(tmp_path, ["a.jpg", "A.jpg", "b.jpg"], **columns), "skip")
     assert table["image"].tolist() == ["b.jpg"]
     assert report.counts == {CONFLICTING: 2}
+
+
+@pytest.mark.parametrize("on_error", ["fail", "skip"])
+def test_a_row_for_each_rating_is_refused_even_where_raters_agree(tmp_path: Path, on_error: str) -> None:
+    touch(tmp_path, *"abcd")
+    ratings = raw(tmp_path, list("aabbccdd"), [1, 2, 3, 3, 4, 4, 5, 5])
+    ratings = replace(ratings, files=(Path("scores.csv"),), lines=range(2, 10), unit="line")
+    with pytest.raises(
+        UserError, match=r"(?s)scores\.csv has several ratings.*4 of 4.*a \(1\) in line 2, a \(2\) in line 3"
+    ):
+        join(ratings, on_error)
+
+
+def test_faults_tell_their_place_in_the_table(tmp_path: Path) -> None:
+    touch(tmp_path, "a.jpg")
+    placed = replace(raw(tmp_path, ["a.jpg", "b.jpg", ""]), files=(Path("s.csv"),), lines=(2, 3, 5), unit="line")
+    with pytest.raises(UserError, match=r"(?s)2 rows of the table s\.csv.*b\.jpg in line 3.*no picture name: line 5"):
+        join(placed, "fail")
+
+
+def test_a_report_of_many_long_names_stays_short() -> None:
+    report = JoinReport(1000)
+    for reason in ("one", "two", "three", "four", "five"):
+        report.add(reason, [f"{'long' * 20}{number}" for number in range(100)])
+    with pytest.raises(UserError) as caught:
+        report.settle("fail")
+    assert len(str(caught.value)) < 2000
 
 
 def test_scores_must_be_on_the_scale(tmp_path: Path) -> None:

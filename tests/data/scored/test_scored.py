@@ -177,3 +177,53 @@ def test_a_real_table_joins_completely(shared_data: Path) -> None:
     np.testing.assert_allclose(sample["score"], written[sample["image"]], atol=1e-6)
     assert all(found.read(name).size == (512, 512) for name in sample["image"][:3])
     assert set(found.manifest["split"]) == set(SPLITS)
+
+
+def test_one_line_says_what_was_taken_for_what(own_set: Path, caplog: pytest.LogCaptureFixture) -> None:
+    load(own_set)
+    (record,) = caplog.records
+    assert record.getMessage() == (
+        "scores.csv: comma between columns, header in line 1, 40 rows; pictures in 'image', scores in 'mos', "
+        "groups in 'ref_name'; 20 groups, 4 of them in test; 28 train, 4 val, 8 test (drawn); FEW GROUPS in val and "
+        "test: figures there tell little of other contents; set data.columns.group to '' if the pictures of a group "
+        "are not alike"
+    )
+    load(own_set)  # as a repeated training does
+    assert len(caplog.records) == 1
+
+
+def test_files_that_are_copies_stay_in_one_split_and_it_is_said(tmp_path: Path, caplog) -> None:
+    lines = ["image,mos"]
+    for number in range(24):
+        Image.new("RGB", (20, 16), (number // 2, 0, 0)).save(tmp_path / f"{number:02}.png")
+        lines.append(f"{number:02}.png,{1 + number // 2 / 3}")
+    (tmp_path / "scores.csv").write_text("\n".join(lines))
+    manifest = load(tmp_path).manifest
+    assert manifest["split"][::2].tolist() == manifest["split"][1::2].tolist()
+    # A pair of copies has one score, so that validation needs two of them.
+    assert manifest["split"].value_counts().to_dict() == {"train": 16, "val": 4, "test": 4}
+    assert "24 pictures are copies of each other, such as 00.png and 01.png" in caplog.text
+
+
+def test_a_split_on_which_nothing_can_be_told_is_refused(own_set: Path) -> None:
+    words = ["train"] * 20 + ["val"] * 10 + ["test"] * 10
+    edit(own_set, lambda table: table.assign(set=words, mos=table["mos"].where(table.index % 40 < 20, 3), ref_name=""))
+    with pytest.raises(UserError, match="validation scores are all alike"):
+        load(own_set)
+    assert (
+        len(load_scored(DataConfig(dataset="csv", csv=str(own_set / "scores.csv")), judged_whole=True).manifest) == 40
+    )
+
+
+def test_too_few_pictures_are_told_with_their_counts(own_set: Path) -> None:
+    edit(own_set, lambda table: table[:12].assign(ref_name=""))
+    with pytest.raises(UserError, match=r"(?s)12 pictures: 8 train, 1 val, 3 test.*data\.split_shares"):
+        load(own_set)
+    assert len(load(own_set, split_shares=(0.5, 0.25, 0.25)).manifest) == 12
+
+
+def test_cells_that_were_merged_are_no_groups_of_their_own(own_set: Path) -> None:
+    edit(own_set, lambda table: table.assign(ref_name=table["ref_name"].where(table.index % 2 == 0)))
+    with pytest.raises(UserError, match=r"(?s)only some rows name a group.*20 of 40"):
+        load(own_set)
+    assert load(own_set, columns={"group": ""}).manifest["content"].nunique() == 40

@@ -37,6 +37,13 @@ def raw(path: Path, **settings: object):
         'image, mos\n"a b (1).jpg", 1.5\nc.png , 2\nd.bmp, 3.25\n',
         "image,mos,,\na b (1).jpg,1.5,,\nc.png,2\nd.bmp,3.25,,\n,,,\n",
         "image mos\na b (1).jpg 1.5\nc.png   2\nd.bmp\t3.25\n",
+        "image\tmos\na b (1).jpg\t1,5\nc.png\t2\nd.bmp\t3,25\n",
+        'image,mos\na b (1).jpg,"1,5"\nc.png,2\nd.bmp,"3,25"\n',
+        "image mos\na b (1).jpg 1,5\nc.png 2\nd.bmp 3,25\n",
+        "image|mos\na b (1).jpg|1.5\nc.png|2\nd.bmp|3,25\n",
+        "image=mos\na b (1).jpg=1.5\nc.png=2\nd.bmp=3.25\n",
+        "image: mos\na b (1).jpg: 1.5\nc.png: 2\nd.bmp: 3.25\n",
+        "sep=;\nimage;mos\na b (1).jpg;1,5\nc.png;2\nd.bmp;3,25\n",
     ],
 )
 def test_all_ways_to_write_a_table_say_the_same(tmp_path: Path, text: str) -> None:
@@ -81,15 +88,95 @@ def test_a_first_row_with_a_value_is_no_header(tmp_path: Path, first: str) -> No
     assert len(read_table(path, header=True)) == 1
 
 
+@pytest.mark.parametrize(
+    ("text", "columns"),
+    [
+        ("image,mos,2024\na.jpg,1,7\nb.jpg,2,7\n", ["image", "mos", "2024"]),
+        ("image,1,2,3,MOS\na.jpg,0,4,1,2.5\nb.jpg,1,4,1,2\n", ["image", "1", "2", "3", "MOS"]),
+        ("name,2023,2024,MOS\nI01,0,4,2.5\nI02,1,4,2\n", ["name", "2023", "2024", "MOS"]),
+        ("0,1\na.jpg,1.5\nb.jpg,2\n", ["0", "1"]),
+        ("I01,1.5,n/a\nI02,2,3\nI03,2,3\n", [0, 1, 2]),
+        ("a.pgn,1.5\nb.png,2\nc.png,2\n", [0, 1]),
+    ],
+)
+def test_a_header_is_told_by_being_unlike_what_is_below(tmp_path: Path, text: str, columns: list) -> None:
+    assert read_table(written(tmp_path, text)).columns.tolist() == columns
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("My study\nimage,mos\n{rows}", r"(?s)line 1 is no header.*'My study'"),
+        ("My study,2024\nimage,mos\n{rows}", r"(?s)line 2 looks like the header, and line 1 stands"),
+        ("image,mos\n{rows}\nrater,age\nr1,30\n", r"(?s)a second table begins in line 15.*rater, age"),
+    ],
+)
+def test_what_is_above_or_below_the_table_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    rows = "".join(f"{number}.jpg,{number}\n" for number in range(12))
+    with pytest.raises(UserError, match=message):
+        read_table(written(tmp_path, text.format(rows=rows)))
+
+
+def test_columns_under_any_name_are_told_by_content(tmp_path: Path) -> None:
+    found = raw(written(tmp_path, "备注,图片,分数\n好,a.jpg,1\n差,b.jpg,5\n"))
+    assert found.table["image"].tolist() == ["a.jpg", "b.jpg"]
+    assert found.table["score"].tolist() == [1, 5]
+    assert found.said == (
+        "scores.csv: comma between columns, header in line 1, 2 rows; pictures in '图片', scores in '分数'"
+    )
+    assert list(found.lines) == [2, 3]
+
+
+@pytest.mark.parametrize(
+    ("text", "cells"),
+    [
+        ('name;mos\n"1,5";"3,5"\nx;2,5\n', [["1,5", "3.5"], ["x", "2.5"]]),
+        ('name,elo\na,"1,423.5"\nb,"1,500"\n', [["a", "1,423.5"], ["b", "1,500"]]),
+        ("name;mos\na;,5\nb;-1,5e1\nc;n/a\n", [["a", ".5"], ["b", "-1.5e1"], ["c", "n/a"]]),
+    ],
+)
+def test_commas_are_decimal_in_columns_of_numbers_alone(tmp_path: Path, text: str, cells: list) -> None:
+    assert read_table(written(tmp_path, text)).to_numpy().tolist() == cells
+
+
+def test_a_column_without_a_number_shows_what_it_holds(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"(?s)'mos' of .*scores\.csv holds no numbers.*'good', 'bad'"):
+        raw(written(tmp_path, "image,mos\na.jpg,good\nb.jpg,bad\n"))
+
+
+def test_messages_about_wide_tables_stay_short(tmp_path: Path) -> None:
+    header = ",".join(f"{'column' * 50}{number}" for number in range(300))
+    with pytest.raises(UserError) as caught:
+        raw(written(tmp_path, f"{header}\n{','.join(['x'] * 300)}\n"))
+    assert len(str(caught.value)) < 2000
+
+
 def test_the_header_can_be_denied(tmp_path: Path) -> None:
     table = read_table(written(tmp_path, "one,good\ntwo,bad\n"), header=False)
     assert table.to_numpy().tolist() == [["one", "good"], ["two", "bad"]]
 
 
-def test_rows_of_different_length_keep_all_they_have(tmp_path: Path) -> None:
-    table = read_table(written(tmp_path, "image,mos\na.jpg,1\nb.jpg,2,x,y\nc.jpg\n"))
-    assert table.columns.tolist() == ["image", "mos", "Unnamed: 2", "Unnamed: 3"]
-    assert table.to_numpy().tolist() == [["a.jpg", "1", "", ""], ["b.jpg", "2", "x", "y"], ["c.jpg", "", "", ""]]
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("image,mos\na.jpg,1\nb.jpg,2,x,y\n", r"(?s)scores\.csv, line 3: a row is longer.*4 cells: b\.jpg, 2, x, y"),
+        ("image,mos\n\na.jpg,3,5\nb.jpg,2,5\n", r"(?s)line 3: a row is longer.*2 of 2 rows.*fix: if 3,5 means 3\.5"),
+        ("image,mos,std\na.jpg,3,1\nb.jpg,1\n", r"(?s)line 3: a row is shorter.*expected: 3 cells.*image, mos, std"),
+        ("a.jpg,3,1\nb.jpg,1\nc.jpg,2,1\n", r"line 2: a row is shorter than the others"),
+        ("a.jpg,3\nb.jpg,1,,,9\nc.jpg,2\n", r"line 2: a row is longer than the others"),
+        ("image mos\na.jpg 3 1\nb.jpg 1\n", r"(?s)line 2: a row is longer.*by tabs or commas"),
+        ("a.jpg,3,05\nb.jpg,2,50\n", r"(?s)columns 1 and 2 look like numbers cut at their decimal commas.*2,50"),
+    ],
+)
+def test_rows_of_different_length_are_refused(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        read_table(written(tmp_path, text))
+
+
+def test_row_numbers_of_r_are_a_column_of_their_own(tmp_path: Path) -> None:
+    table = read_table(written(tmp_path, '"image" "mos"\n"1" "a b.jpg" 3\n"2" "c.jpg" 4\n'))
+    assert table.columns.tolist() == ["Unnamed: 0", "image", "mos"]
+    assert table["image"].tolist() == ["a b.jpg", "c.jpg"]
 
 
 def test_a_named_column_stays_though_it_is_empty(tmp_path: Path) -> None:
@@ -114,7 +201,7 @@ def test_semicolons_inside_cells_are_no_columns(tmp_path: Path) -> None:
         ("scores.csv", b"image,mos\n", "no rows"),
         ("scores.csv", "naïve.jpg,1".encode("latin-1"), "UTF-8"),
         ("scores.csv", b"a\0b,1\n", "no text"),
-        ("scores.csv", b'image,mos\n"a.jpg,1\nb.jpg,2\n', "quotes"),
+        ("scores.csv", b'image,mos\n"a.jpg,1\nb.jpg,2\n', "line 2: a quote opens here and never closes"),
         ("scores.parquet", b"PAR1 no parquet PAR1", "parquet"),
         ("scores.xlsx", b"PK no sheet", "xlsx"),
     ],
@@ -176,8 +263,12 @@ def test_names_without_extension_are_told_by_not_being_numbers(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("text", "columns", "message"),
     [
-        ("photo,mos\na.jpg,1\n", {}, r"(?s)image cannot be told.*photo, mos.*set data\.columns\.image"),
-        ("image,value\na.jpg,1\n", {}, r"(?s)score cannot be told.*image, value.*set data\.columns\.score"),
+        ("photo,ref,mos\na.jpg,r.jpg,1\n", {}, r"(?s)image cannot be told.*photo, ref.*set data\.columns\.image"),
+        ("image,value,std\na.jpg,1,2\n", {}, r"(?s)score cannot be told.*value, std.*set data\.columns\.score"),
+        ("image,note\na.jpg,good\n", {}, r"(?s)score cannot be told.*image, note.*set data\.columns\.score"),
+        ("image,mos,mos\na.jpg,1,2\n", {}, r"(?s)mos, mos\.1.*set data\.columns\.score"),
+        ("image,mos,,image,mos\na.jpg,1,,b.jpg,2\n", {}, r"(?s)image, image\.1.*set data\.columns\.image"),
+        ("a.jpg,1,2\n", {}, r"data\.header"),
         ("image,mos,dmos\na.jpg,1,2\n", {}, r"(?s)mos, dmos.*set data\.columns\.score"),
         ("a.jpg,1,2\n", {}, r"(?s)0, 1, 2.*set data\.columns\.score"),
         ("a.jpg,r.jpg,2\n", {}, r"set data\.columns\.image"),

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from iqa.errors import UserError
-from iqa.model.backbone.backbone import Backbone, default_image_size
+from iqa.model.backbone.backbone import Backbone
+from iqa.model.backbone.networks import default_image_size
 
 SHOWN = {
     "resnet18": 2 * (64 + 64 + 128 + 256 + 512),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from iqa.model.backbone.bilinear import WIDTH, Bilinear
+from iqa.model.backbone.pooling import BILINEAR_WIDTH, Bilinear
 
 
 def maps(channels: int, *, batch: int = 3, side: int = 12, precision: torch.dtype = torch.float32) -> torch.Tensor:
@@ -30,8 +30,8 @@ def test_few_channels_give_the_signed_roots_of_their_covariances() -> None:
 def test_many_channels_are_seen_in_a_few_directions_that_are_saved_with_the_model() -> None:
     values, pool = maps(100), Bilinear(100)
     pooled = pool(values)
-    assert pooled.shape == (3, WIDTH * (WIDTH + 1) // 2)
-    torch.testing.assert_close(pool.directions.T @ pool.directions, torch.eye(WIDTH), atol=1e-5, rtol=0)
+    assert pooled.shape == (3, BILINEAR_WIDTH * (BILINEAR_WIDTH + 1) // 2)
+    torch.testing.assert_close(pool.directions.T @ pool.directions, torch.eye(BILINEAR_WIDTH), atol=1e-5, rtol=0)
     torch.testing.assert_close(Bilinear(100)(values), pooled)
     assert list(pool.state_dict()) == ["directions"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from iqa.model.backbone.moments import mean_std
+from iqa.model.backbone.pooling import mean_std
 
 
 def plain(maps: torch.Tensor) -> torch.Tensor:

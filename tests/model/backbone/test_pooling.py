@@ -7,8 +7,7 @@ import pytest
 import torch
 
 from iqa.model.backbone.backbone import Backbone
-from iqa.model.backbone.moments import mean_std
-from iqa.model.backbone.pooling import CENTRE_WIDTH, Pooling, centre_mean_std
+from iqa.model.backbone.pooling import CENTRE_WIDTH, Pooling, centre_mean_std, mean_std
 
 
 def maps(*shape: int) -> torch.Tensor:

@@ -11,6 +11,7 @@ import pandas as pd
 
 from iqa.config.data import DataConfig
 from iqa.data.manifest import DISTORTIONS
+from iqa.data.scored.cells import columns_shown, shown
 from iqa.data.scored.columns import beside_root, numbers, text
 from iqa.data.scored.locate import check_root
 from iqa.data.scored.presets.catalog import CATALOG, Form, Shipped
@@ -108,7 +109,7 @@ def _fitting(path: Path, forms: Sequence[Form], dataset: str) -> tuple[Form, pd.
     wanted = "; or ".join(", ".join(map(str, form.columns.values())) for form in forms)
     raise UserError(
         f"{path} lacks columns of {dataset}'s table",
-        got=", ".join(map(str, frame.columns)),
+        got=columns_shown(frame.columns),
         expected=wanted,
         fix="lay the authors' own table in data.root, or set data.dataset to csv to describe this one yourself",
     )
@@ -160,7 +161,9 @@ def _refuse(cells: pd.Series, wrong: Sequence[bool], path: Path, expected: str) 
     strange = cells[np.asarray(wrong, dtype=bool)]
     if len(strange):
         raise UserError(
-            f"{path} is another set's table: {len(strange)} values are unknown", got=strange.iloc[0], expected=expected
+            f"{path} is another set's table: {len(strange)} values are unknown",
+            got=shown(strange.iloc[0]),
+            expected=expected,
         )
 
 

@@ -1,4 +1,4 @@
-"""Tables in workbooks: the first sheet that holds anything, and what of the workbook is not read."""
+"""Tables whose cells have types: parquet, and workbooks, of which the first sheet that holds anything is read."""
 
 from __future__ import annotations
 
@@ -9,8 +9,39 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from iqa.data.scored.cells import Sheet, shown
 from iqa.errors import UserError, some
+
+
+def read_parquet(path: Path, data: bytes) -> pd.DataFrame:
+    """The columns of a parquet file.
+
+    Raises:
+        UserError: it is damaged or empty, or holds pictures rather than names.
+    """
+    try:
+        frame = pd.read_parquet(io.BytesIO(data))
+    except Exception as error:
+        # Which one of a dozen unrelated types it is depends on where the file is damaged.
+        raise UserError(f"{path} cannot be read as parquet", got=f"{type(error).__name__}: {shown(error)}") from error
+    if not len(frame):
+        raise UserError(f"the table {path} has no rows", expected="one row for each picture")
+    inside = [shown(label) for label, cells in frame.items() if any(map(_holds_a_file, cells.iloc[:100]))]
+    if inside:
+        raise UserError(
+            f"{path} holds the pictures themselves",
+            got=f"column '{inside[0]}'",
+            expected="a column of names of picture files",
+            fix=f"to train on them set data.dataset to huggingface and data.root to {path.parent}",
+        )
+    # A column may have been made the index before the table was saved.
+    return frame if isinstance(frame.index, pd.RangeIndex) else frame.reset_index()
+
+
+def _holds_a_file(cell: object) -> bool:
+    return isinstance(cell, bytes) or (isinstance(cell, dict) and "bytes" in cell)
 
 
 def read_workbook(path: Path, data: bytes) -> Sheet:
@@ -29,23 +60,21 @@ def read_workbook(path: Path, data: bytes) -> Sheet:
     rows = [(number, row) for number, row in enumerate(grid, start=1) if any(cell != "" for cell in row)]
     left = min(place for _, row in rows for place, cell in enumerate(row) if cell != "")
     width = max(len(row) for _, row in rows)
-    _refuse_formulas(path, data, sheet.title, {number: row for number, row in rows})
+    _refuse_formulas(path, data, sheet.title, dict(rows))
     return Sheet(
         rows=[[*row[left:], *[""] * (width - len(row))] for _, row in rows],
         lines=[number for number, _ in rows],
         unit="row",
         parted=f"sheet {shown(sheet.title)!r}",
-        remarks=[f"NOT read: {len(others)} more sheets ({some(others)})" if len(others) > 1 else f"NOT read: sheet {others[0]}"]
-        if others
-        else [],
-        place=f"sheet {shown(sheet.title)!r}",
+        remarks=[f"NOT read: {len(others)} more sheets, {some(others)}"] if others else [],
+        place=f"sheet {shown(sheet.title)!r}" + (f", one of {len(filled)}" if others else ""),
     )
 
 
 @contextmanager
 def _opened(path: Path, data: bytes, *, values: bool) -> Iterator[Any]:
     try:
-        import openpyxl
+        import openpyxl  # type: ignore[import-untyped]
     except ImportError as error:
         raise UserError("xlsx tables need the package openpyxl", fix="pip install openpyxl") from error
     try:
@@ -78,6 +107,11 @@ def _is_filled(sheet: Any) -> bool:
     return any(value not in (None, "") for row in sheet.iter_rows(values_only=True) for value in row)
 
 
+def _at(rows: dict[int, list[object]], row: int, column: int) -> object:
+    cells = rows.get(row, [])
+    return cells[column - 1] if column <= len(cells) else ""
+
+
 def _refuse_formulas(path: Path, data: bytes, title: str, rows: dict[int, list[object]]) -> None:
     """Programs that write workbooks without computing them leave formulas that have no value."""
     if all(cell != "" for row in rows.values() for cell in row):
@@ -87,7 +121,8 @@ def _refuse_formulas(path: Path, data: bytes, title: str, rows: dict[int, list[o
             f"{cell.coordinate} {shown(cell.value)}"
             for row in workbook[title].iter_rows()
             for cell in row
-            if getattr(cell, "data_type", "") == "f" and rows.get(cell.row, [])[cell.column - 1 : cell.column] in ([], [""])
+            if getattr(cell, "data_type", "") == "f"
+            and rows.get(cell.row, [])[cell.column - 1 : cell.column] in ([], [""])
         ]
     if bare:
         raise UserError(
