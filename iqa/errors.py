@@ -5,8 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Sequence
 
-#: Bytes of a message, in UTF-8: what a user's file holds may be of any length.
-LONGEST = 2000
+#: Bytes of a message, in UTF-8, and of what it quotes: what a user's file holds may be of any length.
+LONGEST, QUOTED = 2000, 300
 
 
 class IqaError(Exception):
@@ -46,12 +46,12 @@ def some(names: Sequence[str], most: int = 5) -> str:
 def _within(parts: list[str], most: int) -> list[str]:
     """Parts of a message, the longest cut until all of them together fit."""
     limit = most
-    while sum(min(len(part.encode(errors="replace")), limit) for part in parts) > most:
+    while sum(min(len(part.encode(errors="backslashreplace")), limit) for part in parts) > most:
         limit -= 20
     return [cut(part, limit) for part in parts]
 
 
-def cut(text: str, most: int) -> str:
+def cut(text: str, most: int = QUOTED) -> str:
     """A text of at most `most` bytes in UTF-8; one that was longer ends in "..."."""
-    content = text.encode(errors="replace")
+    content = text.encode(errors="backslashreplace")
     return text if len(content) <= most else content[: most - 3].decode(errors="ignore") + "..."

@@ -12,9 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from iqa.errors import UserError
+from iqa.errors import UserError, cut
 from iqa.tracking.endings import bury_dead_runs
-from iqa.tracking.store import cut
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

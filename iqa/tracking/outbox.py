@@ -11,10 +11,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from iqa.errors import cut
 from iqa.files import write_text
 from iqa.tracking.delivery import PENDING, SENDERS, Delivery, create_run, entries, halves, joined, neighbours
 from iqa.tracking.notes import read_run_note, write_run_note
-from iqa.tracking.store import Verdict, check_uri, connect, cut, first_line, judge, reachable, shown
+from iqa.tracking.store import Verdict, check_uri, connect, first_line, judge, reachable, shown
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

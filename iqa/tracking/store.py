@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import unquote, urlsplit
 
-from iqa.errors import IqaError, UserError
+from iqa.errors import IqaError, UserError, cut
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -38,8 +38,6 @@ REFUSED = {"INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "RESOURCE_ALREA
 
 #: Kinds of address that are read as SQLAlchemy does: a password ends at the last @.
 DATABASES = (*DATABASE_PORTS, "postgres", "mariadb", "oracle", "redis", "rediss")
-#: Bytes of what others say, in a message.
-SAID = 300
 
 #: What to do with a delivery that failed: give it up, try its parts, keep it, or keep it and all that follow.
 Verdict = Literal["refused", "apart", "later", "unreachable"]
@@ -212,9 +210,3 @@ def shown(uri: str) -> str:
 
 def first_line(error: object) -> str:
     return cut(str(error).strip().partition("\n")[0])
-
-
-def cut(text: str, most: int = SAID) -> str:
-    """`text`, or as much of its beginning as fits into `most` bytes."""
-    kept = text.encode(errors="backslashreplace")
-    return text if len(kept) <= most else kept[: most - 3].decode(errors="ignore") + "..."

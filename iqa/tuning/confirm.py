@@ -15,7 +15,7 @@ from optuna.trial import TrialState
 from iqa.config import ExperimentConfig
 from iqa.config.tuning import Choices
 from iqa.tuning.planned import PlannedStudy
-from iqa.tuning.search import Bench, Observer, final_srcc
+from iqa.tuning.search import Bench, Observer, ending, final_srcc
 from iqa.tuning.space import Space, Values, apply, is_whole, own_values, spread
 
 #: Searched keys whose whole extent is confirmed, besides all choices; of others, whether they matter.
@@ -93,7 +93,7 @@ def confirm(
                 observer.epoch(record)
             srcc = final_srcc(training)
         except (KeyboardInterrupt, Exception) as error:
-            observer.ended("failed" if isinstance(error, Exception) else "interrupted", str(error))
+            observer.ended(*ending(error))
             raise
         observer.ended("complete")
         return srcc

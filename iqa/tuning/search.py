@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
 import optuna
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
@@ -26,7 +27,7 @@ from iqa.tuning.space import (
     settings_apart_from,
 )
 
-__all__ = ["Bench", "Observer", "Search", "Training", "as_rows", "final_srcc"]
+__all__ = ["Bench", "Observer", "Search", "Training", "as_rows", "ending", "final_srcc"]
 
 
 class Training(Protocol):
@@ -38,6 +39,13 @@ class Training(Protocol):
     def best(self) -> EpochRecord | None: ...
 
     def epochs(self) -> Iterator[EpochRecord]: ...
+
+
+def ending(error: BaseException) -> tuple[str, str]:
+    """What to tell an observer of a trial that raised."""
+    if isinstance(error, UpdateFinishedTrialError):
+        return "interrupted", "others took this process for dead and run the trial again"
+    return "failed" if isinstance(error, Exception) else "interrupted", str(error)
 
 
 class Bench(Protocol):
@@ -140,7 +148,7 @@ class Search:
             self._observer.ended("pruned")
             raise
         except (KeyboardInterrupt, Exception) as error:
-            self._observer.ended("failed" if isinstance(error, Exception) else "interrupted", str(error))
+            self._observer.ended(*ending(error))
             raise
         self._observer.ended("complete")
         return value

@@ -33,6 +33,9 @@ from iqa.errors import UserError
 #: How names of tables end; what is in them is seen from their bytes.
 TABLES = (".csv", ".tsv", ".txt", ".parquet", ".xlsx", ".xlsm")
 
+#: So many rows tell what columns hold.
+SAMPLE = 2000
+
 
 @dataclass(frozen=True)
 class Table:
@@ -135,7 +138,7 @@ def _counts(rows: Sequence[Sequence[object]], width: int) -> bool:
 
 def _is_header(rows: Sequence[Sequence[object]]) -> bool:
     """Whether the first row names columns: its cells are unlike those below; where these tell nothing, no values."""
-    first, rest = rows[0], rows[1:]
+    first, rest = rows[0], rows[1:SAMPLE]
     names, numbers = [], []
     for place, cell in enumerate(first):
         below = [row[place] for row in rest if place < len(row)]
@@ -161,7 +164,7 @@ def _is_value(cell: object) -> bool:
 def _refuse_above_header(where: str, sheet: Sheet, top: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """A title above the header, or a header of two rows; and a second table below an empty row."""
     first, unit = sheet.lines[0], sheet.unit
-    usual = Counter(sum(text_of(cell) != "" for cell in row) for row in rows).most_common(1)[0][0]
+    usual = Counter(sum(text_of(cell) != "" for cell in row) for row in rows[:SAMPLE]).most_common(1)[0][0]
     if top and sum(cell != "" for cell in top) == 1 < usual:
         raise UserError(
             f"{where}: {unit} {first} is no header",
@@ -173,7 +176,7 @@ def _refuse_above_header(where: str, sheet: Sheet, top: Sequence[str], rows: Seq
         place: rule
         for place in range(max(map(len, rows)))
         for rule in (is_picture, lambda cell: is_number(cell) or is_decimal(cell))
-        if share([row[place] for row in rows if place < len(row)], rule) > 0.5
+        if share([row[place] for row in rows[:SAMPLE] if place < len(row)], rule) > 0.5
     }
     before = first
     for row, line in zip(rows, sheet.lines[-len(rows) :], strict=True):

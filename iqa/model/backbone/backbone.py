@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from iqa.errors import UserError
-from iqa.model.backbone.networks import create, intermediates, native_size, pretrained_config
+from iqa.model.backbone.networks import create, intermediates, native_size, pretrained_config, unusable
 from iqa.model.backbone.pooling import Pooling
 from iqa.model.backbone.stages import FrozenStages, Stem
 from iqa.model.backbone.weights import load_pretrained
@@ -192,6 +192,8 @@ class Backbone(nn.Module):
         blank = torch.zeros(1, 3, min(self.sides), min(self.sides))
         try:
             final, stages = self.net.forward_intermediates(blank, **self._arguments)
+            if not isinstance(final, Tensor):
+                raise unusable(self.name, "does not end in one feature map")
             # The last stage is the final map or what its last normalisation was fed: one of them is enough.
             channels = self._channels_first(final).shape[1]
             self._drop_last_stage = bool(stages) and stages[-1].shape[1] == channels

@@ -75,12 +75,18 @@ def create(name: str) -> nn.Module:
     net = timm.create_model(name, pretrained=False, num_classes=0)
     quicken(net)
     if not hasattr(net, "forward_intermediates"):
-        raise UserError(
-            f"backbone '{name}' does not show its feature maps",
-            expected="a timm model with forward_intermediates",
-            fix="use for instance resnet18, efficientnet_b0, vit_small_patch16_224 or tf_efficientnet_lite0",
-        )
+        raise unusable(name, "does not show its feature maps")
     return net
+
+
+def unusable(name: str, why: str) -> UserError:
+    """The message for a network that exists but cannot be a backbone."""
+    return UserError(
+        f"backbone '{name}' {why}",
+        expected="a timm model whose forward_intermediates gives single maps",
+        fix="use for instance resnet18, efficientnet_b0, convnext_tiny, vit_small_patch16_224 or "
+        "swin_tiny_patch4_window7_224",
+    )
 
 
 def intermediates(net: Any, stages: Literal["all", "last"]) -> dict[str, Any]:
