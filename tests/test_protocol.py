@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -126,9 +127,9 @@ def test_repeats_that_were_stopped_within_a_training_go_on_to_the_same_figures(
     assert not (folder / "repeats.json").exists()
     first = folder / "split0" / "best_model.pth"
     before = first.stat().st_mtime_ns
-    assert repeat(settings, tmp_path / "stopped", 2, resume=True) == whole
+    assert repeat(settings, tmp_path / "stopped", 2, resume=True).summary == whole.summary
     assert first.stat().st_mtime_ns == before
-    assert read_json(folder / "repeats.json") == whole
+    assert read_json(folder / "repeats.json") == whole.summary
 
 
 def test_one_training_is_judged_by_subset_on_its_own_scale_and_on_another_set(table: Path, run, tmp_path: Path) -> None:
@@ -154,18 +155,39 @@ def test_one_training_is_judged_by_subset_on_its_own_scale_and_on_another_set(ta
     assert (predictions["calibrated"] - predictions["MOS"]).abs().mean() < 1
 
     own = (experiment / "visualizations" / "test_results.json").read_bytes()
-    other = draw_set(tmp_path / "other", 30, seed=1)
-    done = run(
-        "-m", "iqa", "evaluate", "--experiment", experiment, "--skip_tsne",
-        "--data.csv", other, "--data.score_range", "null", *quiet,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    foreign = read_json(experiment / "visualizations" / "csv" / "test_results.json")
-    assert foreign["n"] == 30  # all of it: nothing of it was trained on
-    assert foreign["trained_on"] == "csv"
-    assert "compare ranks" in foreign["caveat"]
-    assert foreign["metrics"]["srcc"]["value"] > 0.5
+
+    def judge(*settings: object, code: int = 0) -> str:
+        words = ("-m", "iqa", "evaluate", "--experiment", experiment, "--skip_tsne", *settings, *quiet)
+        done = run(*words)
+        assert done.returncode == code, done.stderr
+        return done.stderr
+
+    # The same table, spelled otherwise or copied, is the own one: its test split is judged.
+    copied = shutil.copytree(table.parent, tmp_path / "copied" / "elsewhere") / table.name
+    for same in (Path(table.parent, ".", table.name), copied):
+        judge("--data.csv", same)
+        assert read_json(experiment / "visualizations" / "test_results.json")["n"] == 20
+    # Splits drawn anew would put pictures that it learned from into the test.
+    assert "trained on or selected by" in judge("--data.csv", copied, "--data.split_seed", "5", code=2)
+
+    # Two other sets whose tables have its table's name: each judged whole, in a folder of its own.
+    for number in (1, 2):
+        other = draw_set(tmp_path / f"other{number}", 30, seed=number)
+        judge("--data.csv", other, "--data.score_range", "null")
+    folders = sorted(path.parent.name for path in (experiment / "visualizations").glob("*/test_results.json"))
+    assert folders == ["csv-scores", "csv-scores-2"]
+    for name in folders:
+        foreign = read_json(experiment / "visualizations" / name / "test_results.json")
+        assert foreign["n"] == 30  # all of it: nothing of it was trained on
+        assert foreign["trained_on"] == "csv"
+        assert "compare ranks" in foreign["caveat"]
+        assert foreign["metrics"]["srcc"]["value"] > 0.5
     assert (experiment / "visualizations" / "test_results.json").read_bytes() == own
+
+    # A set that borrows a picture of the training is refused, whatever the picture is called there.
+    learned = pd.read_csv(experiment / "manifest.csv").query("split == 'train'")["image"].iloc[0]
+    shutil.copy(table.parent / learned, tmp_path / "other1" / "0.png")
+    assert "0.png" in judge("--data.csv", tmp_path / "other1" / "scores.csv", "--data.score_range", "null", code=2)
 
 
 @pytest.mark.parametrize(

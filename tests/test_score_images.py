@@ -100,7 +100,7 @@ def test_a_folder_becomes_a_table_figures_and_a_summary(command: Command, photos
     good = table[table["error"].isna()]
     direct = iqa.load(experiment, device="cpu").score([photos / name for name in good["image"]])
     np.testing.assert_allclose(good["score"], direct["score"], atol=2e-5)
-    np.testing.assert_allclose(good["calibrated"], 100 * (1 - direct["score"]), atol=2e-3)
+    np.testing.assert_allclose(good["calibrated"], 100 * (1 - direct["score"].clip(0, 1)), atol=2e-3)
     assert list(good["cluster"]) == list(direct["cluster"])
 
     summary = read_json(output / "summary.json")
@@ -108,6 +108,29 @@ def test_a_folder_becomes_a_table_figures_and_a_summary(command: Command, photos
     assert summary["score"]["median"] == pytest.approx(good["score"].median())
     assert summary["images_per_second"] > 0
     assert "9 pictures scored, 1 unreadable" in said
+    assert "unreadable, 1 picture: no picture of a known format" in said
+
+
+def test_what_is_not_taken_is_counted_by_its_kind(command: Command, photos: Path) -> None:
+    for name in ("a.psd", "b.psd", "notes", ".hidden.png"):
+        (photos / name).write_bytes(b"...")
+    code, said, _ = command("--input", "photos")
+    assert code == 0
+    assert "not taken: " in said
+    left_out = read_json(Path("scores/tiny-photos/summary.json"))["left_out"]
+    assert (left_out[".psd"], sum(left_out.values())) == (2, 4)
+    assert "2 .psd" in said
+
+
+def test_another_folder_of_the_same_name_gets_a_place_of_its_own(command: Command, photos: Path) -> None:
+    for name in ("one", "two"):
+        shutil.copytree(photos, Path(name, "photos"))
+        for _ in range(2):
+            code, said, _ = command("--input", f"{name}/photos")
+            assert code == 0
+    assert "nothing is new" in said
+    assert sorted(path.name for path in Path("scores").iterdir()) == ["tiny-photos", "tiny-photos-2"]
+    assert read_json(Path("scores/tiny-photos-2/summary.json"))["root"] == str(Path("two/photos"))
 
 
 def test_a_glob_takes_what_it_fits(command: Command, photos: Path) -> None:

@@ -215,7 +215,8 @@ def judge_together(job: Job, *, parent: str | None) -> EvaluationResult:
         )
         job.terminal.say(f"  together: SRCC {report.results['metrics']['srcc']['value']:.4f}")
         log_report(tracker, job.folder, place, headline(report.results, f"{label}_"), pictures=True)
-    return EvaluationResult(experiment_label(job.folder), job.folder / place, report, [])
+        run_id = tracker.run_id
+    return EvaluationResult(experiment_label(job.folder), job.folder / place, report, [], run_id)
 
 
 def _named(members: list[Path]) -> str:

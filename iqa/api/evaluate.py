@@ -91,7 +91,8 @@ def judge_experiment(
         figures = headline(report.results, f"{label}_")
         log_report(tracker, folder.path, place, figures, pictures=True)
         log_report(tracker.on_run(trained_in), folder.path, place, figures, pictures=evaluated.trained_on is None)
-    return EvaluationResult(config.experiment_name, folder.path / place, report, history["epochs"])
+        run_id = tracker.run_id
+    return EvaluationResult(config.experiment_name, folder.path / place, report, history["epochs"], run_id)
 
 
 def place_of(folder: Path, evaluated: Evaluated, config: ExperimentConfig) -> tuple[str, str]:
@@ -138,7 +139,7 @@ def judge(
         views = scorer.views
         changes = {"picture_size": views.side, "resize": views.resize, "crops": views.crops}
         config = config.model_copy(update={"data": config.data.model_copy(update=changes)})
-    store = prepare(config.data, progress=progress)
+    store = prepare(config.data, progress=progress, to_train=False)
     manifest = folder.read_manifest()
     same_settings = named[0][:3] == named[1][:3]
     own = same_settings if manifest is None else is_own(manifest, store.known_by, same_settings=same_settings)

@@ -116,12 +116,14 @@ class EvaluationResult(Result):
         folder: with test_results.json, test_predictions.csv and the figures.
         report: every number, table and layout.
         history: the records of training, one per epoch.
+        run_id: of its run in MLflow; None where nothing is tracked.
     """
 
     name: str
     folder: Path
     report: Report
     history: Sequence[Mapping[str, Any]]
+    run_id: str | None = None
 
     @property
     def title(self) -> str:

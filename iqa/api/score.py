@@ -25,7 +25,7 @@ from iqa.plots.scores import PSEUDO_CAVEAT, THUMBNAIL, Shown, choose_ends, conta
 from iqa.plots.style import save_drawn_by
 from iqa.scoring import Ensemble, Scorer, load_model
 from iqa.scoring.inputs import Inputs, find_inputs
-from iqa.scoring.journal import Journal, stamp
+from iqa.scoring.journal import Journal, free_folder, stamp
 from iqa.scoring.results import (
     CONTACT_SHEET,
     HISTOGRAM,
@@ -95,7 +95,8 @@ def score(
     Args:
         model: as `iqa.load` takes it.
         pictures: folder, glob, picture, or table with a column of picture names.
-        output: folder of results; scores/<model>-<pictures> if none is given.
+        output: folder of results; if none is given scores/<model>-<pictures>, or -2, -3, ... where another folder of
+            this name was scored before.
         format: of the table: csv or parquet.
         column: of names in a table, by name or number; found if none is given.
         root: folder that a table's names are relative to; its own if none is given.
@@ -116,7 +117,8 @@ def score(
     inputs = find_inputs(str(pictures), column=column, root=str(root))
     scorer = load(model, device)
     config = with_settings(scorer.config, settings)
-    folder = Path(output or Path("scores") / f"{config.experiment_name}-{inputs.label}")
+    usual = Path("scores") / f"{config.experiment_name}-{inputs.label}"
+    folder = Path(output) if output else free_folder(usual, inputs.root)
     options |= {"column": column, "root": root, "batch_size": batch_size, "device": device}
     job = Job(options, config, scorer, inputs, folder, format, batch_size, Terminal(verbose))
     with Journal(folder, model=scorer.digest, inputs=inputs) as journal:

@@ -64,4 +64,5 @@ def show(done: EvaluationResult) -> None:
     print("files:")
     for path in sorted(p for p in done.folder.parent.rglob("*") if p.is_file() and not p.name.startswith(".")):
         print(f"  {path}")
-    print("browse every run: make ui, then http://127.0.0.1:5000/#/experiments/0/runs")
+    if done.run_id:
+        print("browse every run: make ui, then http://127.0.0.1:5000/#/experiments/0/runs")

@@ -60,14 +60,21 @@ def show(done: ScoringResult) -> None:
 
     summary, output = done.summary, done.folder
     if not summary["scored"]:
+        reasons = "; ".join(f"{reason} ({count})" for reason, count in summary.get("reasons", {}).items())
         raise IqaError(
-            f"none of {counted(summary['pictures'])} could be read", fix=f"the table in {output} says why, each by name"
+            f"none of {counted(summary['pictures'])} could be read",
+            got=reasons or None,
+            fix=f"the table in {output} says why, each by name",
         )
     spread = summary["score"]
     print(
         f"{counted(summary['scored'])} scored, {summary['unreadable']} unreadable; predicted {summary['score_name']}: "
         f"mean {spread['mean']:.3f}, median {spread['median']:.3f}, {spread['min']:.3f} to {spread['max']:.3f}"
     )
+    for reason, count in summary.get("reasons", {}).items():
+        print(f"  unreadable, {counted(count)}: {reason}")
+    if summary.get("left_out"):
+        print("not taken: " + ", ".join(f"{count} {kind}" for kind, count in summary["left_out"].items()))
     if summary.get("several_frames"):
         print(f"of {counted(summary['several_frames'])} with several frames or pages the first is scored")
     for note in summary.get("not_calibrated", []):

@@ -27,6 +27,7 @@ _WITHOUT_EFFECT = {
     "visualization": "every picture is drawn by iqa evaluate",
 }
 _SECTIONS = ("loss_weights", "logging", "visualization")
+_TOP = {key.partition(".")[0] for key in (*_RENAMED, *_WITHOUT_EFFECT)}
 
 
 def from_guide(values: dict[str, Any]) -> tuple[dict[str, Any], str]:
@@ -38,10 +39,11 @@ def from_guide(values: dict[str, Any]) -> tuple[dict[str, Any], str]:
     Returns:
         the values, and the note, "" where nothing had to be changed.
     """
-    found = [key for key in (*_RENAMED, *_WITHOUT_EFFECT) if _get(values, key) is not None]
+    # A section without a value says nothing.
+    changed = {key: value for key, value in copy.deepcopy(values).items() if value is not None or key not in _TOP}
+    found = [key for key in (*_RENAMED, *_WITHOUT_EFFECT) if _get(changed, key) is not None]
     if not found:
-        return values, ""
-    changed = copy.deepcopy(values)
+        return changed, ""
     lines = []
     for key in found:
         value = _pop(changed, key)

@@ -100,8 +100,8 @@ def build_config(values: dict[str, Any], where: str = "config") -> ExperimentCon
 def parse_overrides(arguments: Sequence[str]) -> list[tuple[str, Any]]:
     """Turn `--a.b 1 --c=x` into [("a.b", 1), ("c", "x")].
 
-    A value is JSON where it parses, else text. Where the setting is text it is taken as it stands ("2024", "none"), and
-    null alone means that there is none.
+    A value is JSON where it parses, else text. Where the setting is text, all but null and what is in quotes is taken as
+    it stands (2024, none).
     """
     pairs: list[tuple[str, Any]] = []
     rest = list(arguments)
@@ -187,7 +187,9 @@ def _value(text: str) -> Any:
 
 
 def _text_value(text: str) -> str | None:
-    return None if text == "null" else text
+    if text == "null":
+        return None
+    return str(_value(text)) if text.startswith('"') else text
 
 
 def _is_text(key: str) -> bool:

@@ -101,23 +101,24 @@ class PixelStore:
         return self.images[middle].permute(1, 2, 0).numpy().copy()
 
 
-def prepare(data: DataConfig, *, progress: bool | None = None) -> PixelStore:
+def prepare(data: DataConfig, *, progress: bool | None = None, to_train: bool = True) -> PixelStore:
     """Open the pictures of a data section, preparing them first where the cache lacks or has damaged them.
 
     Args:
         data: the settings; batch_size, num_workers and image_size have no influence on the result.
         progress: show a bar while preparing; None shows it in a terminal only.
+        to_train: refuse a scored set whose validation or test split could tell nothing.
 
     Raises:
         UserError: the data set is missing, too small or has pictures or scores that cannot be used.
         IqaError: no room in the cache folder.
     """
-    return _scored(data, progress) if data.scored else _synthetic(data, progress)
+    return _scored(data, progress, to_train) if data.scored else _synthetic(data, progress)
 
 
-def _scored(data: DataConfig, progress: bool | None) -> PixelStore:
+def _scored(data: DataConfig, progress: bool | None, to_train: bool) -> PixelStore:
     """Pictures with people's scores: squares from the cache, scores and split from the table."""
-    found = load_scored(data)
+    found = load_scored(data, judged_whole=not to_train)
     # In the order of names, whatever the split, so that all splits of a set share their squares.
     manifest = found.manifest.sort_values("image", ignore_index=True)
     views = ViewPolicy.from_config(data)

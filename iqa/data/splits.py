@@ -158,7 +158,7 @@ def _deal(sizes: np.ndarray, wanted: np.ndarray, order: np.ndarray, least: int) 
     return chosen
 
 
-def refuse_partial_groups(table: pd.DataFrame) -> None:
+def refuse_partial_groups(table: pd.DataFrame, where: str = "the set") -> None:
     """Refuse groups in some rows alone: where cells were merged, rows without one belong to the group above.
 
     Raises:
@@ -167,7 +167,7 @@ def refuse_partial_groups(table: pd.DataFrame) -> None:
     bare = (table["group"] == "").to_numpy()
     if bare.any() and not bare.all():
         raise UserError(
-            "only some rows name a group",
+            f"only some rows of {where} name a group",
             got=f"{bare.sum()} of {len(bare)} rows name none, such as {table['image'][bare].iloc[0]}",
             expected="a group in every row, or in none: pictures of one group stay in one split",
             fix="complete the column (merged cells keep their value in the first row alone: table[column].ffill() in "

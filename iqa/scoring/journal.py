@@ -6,6 +6,7 @@ import json
 import math
 import os
 from collections.abc import Iterator, Sequence
+from itertools import count
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -22,6 +23,18 @@ from iqa.scoring.scorer import SCORES
 
 #: Layout of the journal; one of another layout is refused.
 FORMAT = 1
+
+
+def free_folder(wanted: Path, root: Path) -> Path:
+    """`wanted`, or the first of <wanted>-2, -3, ... that does not hold scores of another folder of pictures."""
+    for number in count(1):
+        folder = wanted if number == 1 else wanted.with_name(f"{wanted.name}-{number}")
+        if not (folder / JOURNAL).is_file():
+            break
+        with (folder / JOURNAL).open("rb") as file:
+            if _plain(file.readline()).get("root") == os.path.realpath(root):
+                break
+    return folder
 
 
 class Journal:

@@ -18,6 +18,9 @@ TABLES = {"csv": "scores.csv", "parquet": "scores.parquet"}
 #: All that is written to a folder of results, and nothing else is.
 RESULTS = (*TABLES.values(), SUMMARY, HISTOGRAM, CONTACT_SHEET)
 
+#: Reasons for unreadable pictures that a summary counts.
+REASONS = 20
+
 QUANTILES = {"min": 0.0, "q05": 0.05, "q25": 0.25, "median": 0.5, "q75": 0.75, "q95": 0.95, "max": 1.0}
 
 Format = Literal["csv", "parquet"]
@@ -50,6 +53,8 @@ def summarise(scorer: Scorer | Ensemble, inputs: Inputs, table: pd.DataFrame) ->
         "pictures": len(table),
         "scored": len(scored),
         "unreadable": len(table) - len(scored),
+        "reasons": {str(reason): int(count) for reason, count in table["error"].value_counts()[:REASONS].items()},
+        "left_out": inputs.left_out,
         "several_frames": int(table["note"].notna().sum()),
         "score": _spread(scored["score"]),
         "calibrated": _spread(scored["calibrated"]),

@@ -10,7 +10,14 @@ from places import ROOT
 
 from iqa.commands.configs import generate_all_configs
 from iqa.config import ExperimentConfig
-from iqa.config.reading import build_config, load_config, override_config, parse_overrides, strip_comments
+from iqa.config.reading import (
+    build_config,
+    describe_config,
+    load_config,
+    override_config,
+    parse_overrides,
+    strip_comments,
+)
 from iqa.config.recipes import create_base_config
 from iqa.errors import UserError
 
@@ -170,3 +177,22 @@ def test_an_own_experiment_starts_from_the_base_config() -> None:
     config["model"]["backbone"] = "resnet34"
     assert build_config(config).model.backbone == "resnet34"
     assert create_base_config()["model"]["backbone"] == "resnet18"  # each call is a fresh copy
+
+
+@pytest.mark.parametrize("text", ["20261128", "1e5", "true", "none", "1.50", '"quoted"'])
+@pytest.mark.parametrize("key", ["experiment_name", "data.root", "model.weights"])
+def test_text_stays_text_where_the_setting_is_text(guide: Path, key: str, text: str) -> None:
+    config = load_config(guide, [f"--{key}", text])
+    assert config.flat()[key] == text.strip('"')
+
+
+def test_null_is_nothing_where_there_may_be_nothing(guide: Path) -> None:
+    assert load_config(guide, ["--data.root", "null"]).data.root is None
+
+
+def test_every_setting_is_shown_with_where_it_comes_from(guide: Path) -> None:
+    lines = {line.split()[0]: line for line in describe_config(guide, ["--training.epochs", "7"]).splitlines()}
+    assert set(lines) == set(load_config(guide).flat())
+    assert lines["training.epochs"].split() == ["training.epochs", "7", "command", "line"]
+    assert lines["model.backbone"].split() == ["model.backbone", '"resnet34"', str(guide)]
+    assert lines["data.seed"].split()[-1] == "default"

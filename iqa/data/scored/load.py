@@ -80,7 +80,7 @@ def load_scored(data: DataConfig, *, judged_whole: bool = False) -> ScoredSet:
     files = list(table["image"].map(raw.image_root.joinpath)) if read is None else []
     named = set(table["split"])
     grouped = bool((table["group"] != "").any())
-    refuse_partial_groups(table)
+    refuse_partial_groups(table, report.where or "the set")
     same = inside.copies(list(table["image"])) if inside and inside.copies else find_copies(files)
     table, copied = join_contents(table, same)
     table["split"] = _split(table, data)

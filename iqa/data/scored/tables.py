@@ -227,17 +227,18 @@ def _width(where: str, sheet: Sheet, top: Sequence[str], rows: Sequence[Sequence
             expected=expected,
             fix=_mend_row(sheet, row, longer=filled[strange[0]] > most),
         )
-    if not top and sheet.parted == "comma":
-        _refuse_cut_numbers(where, rows)
+    if sheet.parted == "comma":
+        _refuse_cut_numbers(where, top, rows)
     return max(least, *filled)
 
 
-def _refuse_cut_numbers(where: str, rows: Sequence[Sequence[object]]) -> None:
-    """Numbers with decimal commas and without quotes: whole numbers, then what followed their comma."""
+def _refuse_cut_numbers(where: str, top: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Numbers with decimal commas and without quotes: whole numbers, then what followed their comma, unnamed."""
     columns = [[text_of(cell) for cell in column] for column in zip_longest(*rows, fillvalue="")]
     for place, (left, right) in enumerate(pairwise(columns)):
         whole = all(cell.lstrip("+-").isdecimal() for cell in left) and all(map(str.isdecimal, right))
-        if whole and any(len(cell) > 1 and cell.startswith("0") for cell in right):
+        named = place + 1 < len(top) and top[place + 1] != ""
+        if whole and not named and any(len(cell) > 1 and cell.startswith("0") for cell in right):
             raise UserError(
                 f"{where}: columns {place} and {place + 1} look like numbers cut at their decimal commas",
                 got=f"{left[-1]},{right[-1]} in the last row",

@@ -224,6 +224,6 @@ def test_too_few_pictures_are_told_with_their_counts(own_set: Path) -> None:
 
 def test_cells_that_were_merged_are_no_groups_of_their_own(own_set: Path) -> None:
     edit(own_set, lambda table: table.assign(ref_name=table["ref_name"].where(table.index % 2 == 0)))
-    with pytest.raises(UserError, match=r"(?s)only some rows name a group.*20 of 40"):
+    with pytest.raises(UserError, match=r"(?s)only some rows of scores\.csv name a group.*20 of 40"):
         load(own_set)
     assert load(own_set, columns={"group": ""}).manifest["content"].nunique() == 40

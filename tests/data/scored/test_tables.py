@@ -165,6 +165,7 @@ def test_the_header_can_be_denied(tmp_path: Path) -> None:
         ("a.jpg,3,1\nb.jpg,1\nc.jpg,2,1\n", r"line 2: a row is shorter than the others"),
         ("a.jpg,3\nb.jpg,1,,,9\nc.jpg,2\n", r"line 2: a row is longer than the others"),
         ("image mos\na.jpg 3 1\nb.jpg 1\n", r"(?s)line 2: a row is longer.*by tabs or commas"),
+        ("image,mos,\na.jpg,3,05\nb.jpg,2,50\n", r"columns 1 and 2 look like numbers cut"),
         ("a.jpg,3,05\nb.jpg,2,50\n", r"(?s)columns 1 and 2 look like numbers cut at their decimal commas.*2,50"),
     ],
 )
