@@ -56,7 +56,8 @@ def tune(
         config: as `iqa.train` takes it; its section `tuning` says what is searched.
         settings: of the config, by their dotted names.
         trials: of the whole study; the config's if None.
-        storage: sqlite:///FILE, postgresql://..., mysql://..., grpc://HOST:PORT or journal:///FILE.
+        storage: sqlite:///FILE, postgresql://..., mysql://..., grpc://HOST:PORT or journal:///FILE; a path from the
+            root has a fourth stroke.
         study: its name; the experiment's if none is given.
         workers: processes of this machine that share the trials.
         heartbeat: seconds between signs of life of a worker.

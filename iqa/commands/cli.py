@@ -9,6 +9,7 @@ import logging
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from types import FrameType
 
@@ -31,6 +32,8 @@ def run_command(main: Callable[[list[str]], object], arguments: list[str]) -> No
     for name in (signal.SIGINT, signal.SIGTERM):
         signal.signal(name, _interrupt)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    # Of metadata that Pillow cannot read; the pixels are decoded all the same.
+    warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
     try:
         main(arguments)
         sys.stdout.flush()

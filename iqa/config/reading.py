@@ -100,8 +100,8 @@ def build_config(values: dict[str, Any], where: str = "config") -> ExperimentCon
 def parse_overrides(arguments: Sequence[str]) -> list[tuple[str, Any]]:
     """Turn `--a.b 1 --c=x` into [("a.b", 1), ("c", "x")].
 
-    A value is JSON where it parses, else text. Where the setting is text, all but null and what is in quotes is taken as
-    it stands (2024, none).
+    A value is JSON where it parses, else text. Where the setting is text, all but null and what is in quotes is taken
+    as it stands (2024, none).
     """
     pairs: list[tuple[str, Any]] = []
     rest = list(arguments)
