@@ -97,7 +97,7 @@ class Session:
             self.folder.path,
             self._forecast(),
             "the checkpoints of this training",
-            "free some, or train in a folder on another disk",
+            "free some, or give an --output on another disk",
         )
         with nullcontext() if self.resumed else self.folder.claimed():
             if not self.resumed:
@@ -174,10 +174,10 @@ class Session:
         }
 
     def _forecast(self) -> int:
-        """Bytes of the best model and of the last one, which has two moments of each trained weight beside it."""
+        """Bytes of the best model and, twice while it is replaced, of the last one with two moments of what learns."""
         whole = sum(each.nbytes for each in self.model.state_dict().values())
-        trained = sum(each.nbytes for each in self.model.parameters() if each.requires_grad)
-        return int(2 * whole + 2 * trained)
+        moments = 2 * sum(each.nbytes for each in self.model.parameters() if each.requires_grad)
+        return int(whole + 2 * (whole + moments))
 
     def _snapshot(self) -> dict[str, Any]:
         """The model as it is now, out of the way of the training that goes on."""
