@@ -1,14 +1,12 @@
 """Is what is made by hand for speed worth its lines?
 
-    python benchmarks/handmade.py [--quick]        # 20 minutes on two cores
+    python benchmarks/handmade.py [--quick]        # 3 minutes on two cores
 
 Each of these stands in for what torch does by itself, and stays only where a whole job takes the plain version at least
 1.15 times as long:
 
 depthwise   depthwise convolutions that learn in float32 beside bfloat16 (`iqa.model.backbone.depthwise`): an epoch of
             fine-tuned tf_efficientnet_lite0
-moments     the gradient of a map's mean and standard deviation (`iqa.model.backbone.pooling`): an epoch of fine-tuned
-            resnet18
 folding     BatchNorm folded into convolutions (`iqa.model.backbone.fused`): scoring photographs, by a frozen lite0
 
 Epochs are of CIFAR-10 as the standard configs prepare it, validation included. Both versions take turns in one process;
@@ -27,15 +25,13 @@ from contextlib import contextmanager
 from typing import Any
 from unittest.mock import patch
 
-import torch
 from helpers.timing import LeftOut, Options, Row, in_turns
 from helpers.trainings import BACKBONE, WARM_UP, need_cifar10, run_epochs, weights_here
-from torch import Tensor
 
 from iqa.commands.cli import run_command
 from iqa.config.reading import build_config
 from iqa.data.prepared import prepare
-from iqa.model.backbone import networks, pooling
+from iqa.model.backbone import networks
 from iqa.scoring import scorer as scorers
 from iqa.training.build import build_model, input_size, start_backbone
 from iqa.training.checkpoints import ExperimentFolder
@@ -51,8 +47,7 @@ QUICK = 32, 16, 8
 def measure(options: Options) -> list[Row]:
     train, val, photographs = QUICK if options.quick else (TRAIN, VAL, PHOTOGRAPHS)
     return [
-        compare("depthwise", epochs(options, BACKBONE, train, val), plain_depthwise, options),
-        compare("moments", epochs(options, "resnet18", train, val), plain_moments, options),
+        compare("depthwise", epochs(options, train, val), plain_depthwise, options),
         compare("folding", scoring(options, photographs), plain_norms, options),
     ]
 
@@ -75,7 +70,7 @@ def compare(name: str, job: Callable[[], Callable[[], Any]], plain: Callable[[],
     return Row(name, *took["plain"].over(took["hand"]), aim=">= 1.15", note=note)
 
 
-def epochs(options: Options, backbone: str, train: int, val: int) -> Callable[[], Callable[[], Any]]:
+def epochs(options: Options, train: int, val: int) -> Callable[[], Callable[[], Any]]:
     """An epoch of a fine-tuned backbone, past the one in which EM starts the mixture."""
     need_cifar10(options)
     config = build_config({
@@ -84,7 +79,7 @@ def epochs(options: Options, backbone: str, train: int, val: int) -> Callable[[]
             "root": str(options.cifar10), "cache_dir": str(options.scratch / "cache"),
             "train_samples": train, "val_samples": val, "test_samples": 4,
         },
-        "model": {"backbone": backbone, "pretrained": False},
+        "model": {"backbone": BACKBONE, "pretrained": False},
         "training": {"epochs": 10**6, "device": str(options.device)},
     })  # fmt: skip
     store = prepare(config.data, progress=False)
@@ -135,18 +130,6 @@ def by_hand() -> Iterator[None]:
 @contextmanager
 def plain_depthwise() -> Iterator[None]:
     with patch.object(networks, "quicken", lambda net: None):
-        yield
-
-
-@contextmanager
-def plain_moments() -> Iterator[None]:
-    def mean_std(maps: Tensor) -> Tensor:
-        values = maps.flatten(2).float()
-        mean = values.mean(dim=2, keepdim=True)
-        variance = (values - mean).square().mean(dim=2)  # torch.var_mean takes a CPU several times as long
-        return torch.cat([mean.squeeze(2), (variance + pooling.VARIANCE_EPSILON).sqrt()], dim=1)
-
-    with patch.object(pooling, "mean_std", mean_std):
         yield
 
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from math import isqrt
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
 #: Of the weights of positions, in half sides of the picture: at the middle of an edge, a seventh of the centre's.
 CENTRE_WIDTH = 0.5
@@ -60,49 +59,13 @@ class Pooling(nn.Module):
 
 
 def mean_std(maps: Tensor) -> Tensor:
-    """Maps [B, C, ...] -> float32 [B, 2 C]: means over positions, then standard deviations, in float32."""
-    pooled: Tensor = _MeanStd.apply(maps)
-    return pooled
-
-
-class _MeanStd(torch.autograd.Function):
-    """Early maps hold millions of values: written with plain operations, pooling them took a fifth of a step of
-    resnet18, most of it in copies to float32 and back.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, maps: Tensor) -> Tensor:
-        if maps.device.type != "cpu":
-            variance, mean = torch.var_mean(_precise(maps.flatten(2)), dim=2, correction=0)
-        else:
-            # A picture at a time, what is computed of it stays in the cache.
-            variance, mean = (torch.cat(each) for each in zip(*map(_two_passes, maps.split(1)), strict=True))
-        std = variance.add_(VARIANCE_EPSILON).sqrt_()
-        ctx.save_for_backward(maps, mean, std)
-        return torch.cat([mean, std], dim=1)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        """d mean / d x = 1 / N and d std / d x = (x - mean) / (N std), together slope * x + offset."""
-        maps, mean, std = ctx.saved_tensors
-        positions = maps[0, 0].numel()
-        by_mean, by_std = gradient.chunk(2, dim=1)
-        slope = by_std / (std * positions)
-        offset = by_mean / positions - slope * mean
-        shape = (*mean.shape, *[1] * (maps.ndim - 2))
-        return torch.addcmul(offset.view(shape).to(maps.dtype), slope.view(shape).to(maps.dtype), maps)
-
-
-def _two_passes(maps: Tensor) -> tuple[Tensor, Tensor]:
-    """Variance and mean, each [B, C]: a fifteenth of the time that torch.var_mean takes on a CPU."""
-    values = _precise(maps.flatten(2))
+    """Maps [B, C, ...] -> float32 [B, 2 C]: means over positions, then standard deviations; float64 of float64."""
+    values = maps.flatten(2)
+    values = values if values.dtype == torch.float64 else values.float()
     mean = values.mean(dim=2, keepdim=True)
-    return (values - mean).square_().mean(dim=2), mean.squeeze(2)
-
-
-def _precise(maps: Tensor) -> Tensor:
-    return maps if maps.dtype == torch.float64 else maps.float()
+    # In two passes: a CPU takes fifteen times as long for torch.var_mean.
+    variance = (values - mean).square().mean(dim=2)
+    return torch.cat([mean.squeeze(2), (variance + VARIANCE_EPSILON).sqrt()], dim=1)
 
 
 class Bilinear(nn.Module):

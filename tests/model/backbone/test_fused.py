@@ -42,6 +42,11 @@ def test_no_norm_is_left_and_the_features_are_the_same(name: str) -> None:
         torch.testing.assert_close(quicker(pictures()), backbone(pictures()))
 
 
+def test_it_is_folded_where_others_compute_in_low_precision_too() -> None:
+    with torch.autocast("cpu", torch.bfloat16):
+        assert norms(folded(lived("tf_efficientnet_lite0").eval())) == 0
+
+
 def test_the_original_stays_as_it_was() -> None:
     backbone = lived("resnet10t").train()
     before = {name: tensor.clone() for name, tensor in backbone.state_dict().items()}
