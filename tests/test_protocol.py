@@ -225,7 +225,7 @@ def test_rows_that_cannot_be_used_are_left_out_on_request(run, tmp_path: Path) -
     assert report["used"] == 59
     assert {reason: found["first"] for reason, found in report["faults"].items()} == {
         "missing": ["gone.png"],
-        "unreadable": ["5.png"],
+        "unreadable": ["5.png (no picture of a known format, or damaged at its start)"],
     }
 
 

@@ -134,7 +134,7 @@ def _scored(data: DataConfig, progress: bool | None, to_train: bool) -> PixelSto
     )
     readable = ~manifest["image"].isin(squares.unreadable)
     if squares.unreadable:
-        found.report.add(UNREADABLE, list(squares.unreadable))
+        found.report.add(UNREADABLE, [f"{name} ({reason})" for name, reason in squares.unreadable.items()])
         found.report.settle(data.on_error)
     manifest = manifest[readable].reset_index(drop=True)
     validate(manifest)

@@ -81,7 +81,8 @@ def test_an_unreadable_picture_fails_by_name_or_is_left_out(scored: DataConfig, 
     store = prepare(scored.model_copy(update={"on_error": "skip"}))
     assert "7.png" not in set(store.manifest["image"])
     assert len(store.starts) == len(store) + 1 == 20
-    assert store.report["faults"]["unreadable"] == {"count": 1, "first": ["7.png"]}
+    reason = "no picture of a known format, or damaged at its start"
+    assert store.report["faults"]["unreadable"] == {"count": 1, "first": [f"7.png ({reason})"]}
     whole = prepare(scored.model_copy(update={"on_error": "skip", "split_seed": 3}))
     last = whole.manifest.index[-1]
     start = int(whole.starts[last])
