@@ -165,7 +165,7 @@ class _Embedded:
 
     def copies(self, names: Sequence[str]) -> np.ndarray:
         """A number for each picture, the same for those with the same bytes in the table."""
-        from pyarrow.compute import binary_length  # type: ignore[import-untyped]
+        from pyarrow.compute import binary_length
 
         lengths: dict[str, int | None] = {}
         for split, part in self._parts.items():

@@ -74,7 +74,7 @@ def read_workbook(path: Path, data: bytes) -> Sheet:
 @contextmanager
 def _opened(path: Path, data: bytes, *, values: bool) -> Iterator[Any]:
     try:
-        import openpyxl  # type: ignore[import-untyped]
+        import openpyxl
     except ImportError as error:
         raise UserError("xlsx tables need the package openpyxl", fix="pip install openpyxl") from error
     try:
