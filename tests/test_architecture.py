@@ -14,7 +14,7 @@ from places import ROOT
 #: Floors of the house, from the ground: a room's modules import from each other and from the floors below, never from
 #: above, and never from another room of their own floor.
 FLOORS = [
-    [{"errors"}, {"files"}, {"processes"}, {"records"}, {"metrics", "resampling"}],
+    [{"errors"}, {"files"}, {"processes"}, {"progress"}, {"records"}, {"metrics", "resampling"}],
     [{"config"}, {"device"}],
     [{"data.manifest"}, {"model"}],
     [{"data.splits"}, {"data.store"}],

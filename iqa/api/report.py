@@ -7,13 +7,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from iqa.evaluation.evaluated import Evaluated
 from iqa.evaluation.report import RESULTS, TABLE, Report, compute
 from iqa.files import write_json, write_text
 from iqa.plots.report import FIGURES
 from iqa.plots.style import save_drawn_by
+from iqa.progress import progress_bar
 
 
 def write_report(
@@ -46,8 +45,7 @@ def write_report(
         UserError: fewer than two pictures, or predictions that are not finite.
         IqaError: the directory cannot be written.
     """
-    hidden = None if progress is None else not progress
-    with tqdm(total=len(FIGURES) + 2, desc="report", disable=hidden, leave=False) as bar:
+    with progress_bar(total=len(FIGURES) + 2, desc="report", unit="part", shown=progress, leave=False) as bar:
         report = compute(evaluated, best_epoch=best_epoch, skip_tsne=skip_tsne, seed=seed)
         bar.update()
         drawn = []

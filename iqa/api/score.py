@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from tqdm import tqdm
 
 from iqa.api.calls import Terminal, as_found
 from iqa.api.results import ScoringResult
@@ -23,6 +22,7 @@ from iqa.errors import Interrupted, UserError
 from iqa.evaluation.evaluated import PSEUDO
 from iqa.plots.scores import PSEUDO_CAVEAT, THUMBNAIL, Shown, choose_ends, contact_sheet, score_histogram
 from iqa.plots.style import save_drawn_by
+from iqa.progress import progress_bar
 from iqa.scoring import Ensemble, Scorer, load_model
 from iqa.scoring.inputs import Inputs, find_inputs
 from iqa.scoring.journal import Journal, free_folder, stamp
@@ -172,8 +172,8 @@ def _score(job: Job, journal: Journal, pending: list[str]) -> None:
             yield path
 
     done = len(dict.fromkeys(job.inputs.names)) - len(pending)
-    hidden = None if job.terminal.verbose else True
-    with tqdm(total=done + len(pending), initial=done, desc="scoring", unit=" images", disable=hidden) as bar:
+    shown = job.terminal.bars
+    with progress_bar(total=done + len(pending), initial=done, desc="scoring", unit="image", shown=shown) as bar:
         for table in job.scorer.score_stream(paths(), on_error="row", batch_size=job.batch_size):
             journal.append([asked.popleft() for _ in range(len(table))], table)
             bar.update(len(table))

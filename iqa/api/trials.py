@@ -6,10 +6,9 @@ import sys
 import time
 from typing import Any
 
-from tqdm import tqdm
-
 from iqa.api.calls import Terminal
 from iqa.config import ExperimentConfig
+from iqa.progress import progress_bar
 from iqa.records import EpochRecord
 from iqa.tracking import Tracker, standard_tags
 from iqa.tuning.planned import PlannedStudy
@@ -35,9 +34,8 @@ class TrialReporter:
         """Open runs under `tracker`'s, and show how far `study` is."""
         self.close()
         self._tracker, self._study = tracker, study
-        hidden = None if self._terminal.verbose else True
         label = "search" if study else "confirmation"
-        self._bar = tqdm(total=budget or None, unit="trial", desc=label, disable=hidden)
+        self._bar = progress_bar(total=budget or None, unit="trial", desc=label, shown=self._terminal.bars)
 
     def close(self) -> None:
         if self._bar is not None:

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from iqa.config.data import DataConfig
 from iqa.data.prepared import Batches, PixelStore
@@ -17,6 +16,7 @@ from iqa.device import autocast, memory_advice
 from iqa.model.backbone.backbone import Backbone
 from iqa.model.backbone.fused import folded
 from iqa.model.backbone.several import AnyBackbone, members
+from iqa.progress import progress_bar
 
 #: Raise it when the same weights and pictures would give other features.
 VERSION = 3
@@ -86,7 +86,7 @@ def _compute(
         batch_size = max(1, min(batch_size, CPU_PIXELS // max(backbone.sides) ** 2))
     count = len(store.images)
     features = torch.empty(count, backbone.num_features)
-    bar = tqdm(total=count, desc="features", unit="square", disable=None if progress is None else not progress)
+    bar = progress_bar(total=count, desc="features", unit="square", shown=progress)
     with memory_advice(device), bar:
         for images, rows in Batches(store.images, torch.arange(count), batch_size, device, resident=False).run():
             with autocast(device, precision):

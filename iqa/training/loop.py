@@ -22,6 +22,7 @@ from iqa.config import ExperimentConfig
 from iqa.device import autocast, choose_precision, memory_advice
 from iqa.errors import IqaError
 from iqa.model.quality import Prediction, QualityModel
+from iqa.progress import progress_bar
 from iqa.records import EpochRecord
 from iqa.training.average import AveragedModel
 from iqa.training.feeds import Batch, Feed
@@ -63,7 +64,7 @@ class Trainer:
         self._steps = feed.count("train") // batch_size
         self.precision = choose_precision(self.settings.precision, device)
         self.history: list[EpochRecord] = []
-        self._hide_progress = None if progress is None else not progress
+        self._show_progress = progress
         groups = parameter_groups(
             model,
             self.settings.learning_rate,
@@ -226,13 +227,13 @@ class Trainer:
         return float(loss), correlations(*self.validated)
 
     def _bar(self, epoch: int) -> tqdm[Batch]:
-        self._progress = tqdm(
+        self._progress = progress_bar(
             self.feed.training(epoch_seed(self.settings.seed, epoch)),
             total=self._steps,
             desc=f"epoch {epoch}/{self.settings.epochs}",
             unit="batch",
             leave=False,
-            disable=self._hide_progress,
+            shown=self._show_progress,
         )
         self._looked = 0.0
         return self._progress

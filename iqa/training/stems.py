@@ -9,7 +9,6 @@ from typing import cast
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from iqa.config import ExperimentConfig
 from iqa.data.prepared import Batches, PixelStore
@@ -17,6 +16,7 @@ from iqa.data.store.cache import cache_folder, open_or_build, recipe_key, reserv
 from iqa.device import autocast, memory_advice
 from iqa.model.backbone.backbone import Backbone
 from iqa.model.backbone.fused import folded
+from iqa.progress import progress_bar
 from iqa.training.features import CPU_PIXELS, weights_digest
 
 #: Raise it when the same weights and pictures would give other maps, or another layout.
@@ -95,7 +95,7 @@ def _build(
     features = []
     # Feature maps that outgrow the processor's cache are slower, not faster, by the batch.
     batch_size = max(1, CPU_PIXELS // backbone.sides[0] ** 2)
-    bar = tqdm(total=count, desc="first stages", unit="square", disable=None if progress is None else not progress)
+    bar = progress_bar(total=count, desc="first stages", unit="square", shown=progress)
     with memory_advice(device), bar:
         for images, rows in Batches(store.images, torch.arange(count), batch_size, device, resident=False).run():
             both = torch.stack([images, images.flip(-1)][:views], dim=1).flatten(0, 1)

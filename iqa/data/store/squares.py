@@ -17,13 +17,13 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from tqdm import tqdm
 
 from iqa.data.store.cache import KNOWN_BY, open_or_build, recipe_key
 from iqa.data.store.pictures import picture_digest
 from iqa.data.store.views import ViewPolicy
 from iqa.errors import some
 from iqa.files import read_json, write_json
+from iqa.progress import progress_bar
 
 #: Goes up when the same pictures and policy give other squares or another layout.
 VERSION = 2
@@ -117,12 +117,10 @@ def _write(
     starts = np.zeros(len(names) + 1, dtype=np.int64)
     unreadable: dict[str, str] = {}
     known_by, several = [], []
-    # tqdm takes None as "only in a terminal".
-    hidden = None if progress is None else not progress
     with (
         (folder / PIXELS).open("wb") as file,
         ThreadPoolExecutor(workers) as threads,
-        tqdm(total=len(names), desc="decoding", unit="picture", disable=hidden) as bar,
+        progress_bar(total=len(names), desc="decoding", unit="picture", shown=progress) as bar,
     ):
         for number, (squares, known, frames) in enumerate(_decoded(threads, names, read, views)):
             if isinstance(squares, str):

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from tqdm import tqdm
 
 from iqa.config.data import DataConfig
 from iqa.data.manifest import SPLITS, to_csv, validate
@@ -20,6 +19,7 @@ from iqa.data.synthetic.distortions import distort
 from iqa.data.synthetic.plan import plan_distortions
 from iqa.data.synthetic.pseudo_mos import fidelity, pseudo_mos
 from iqa.files import write_json
+from iqa.progress import progress_bar
 
 PIXELS = "pixels.bin"
 MANIFEST = "manifest.csv"
@@ -47,11 +47,9 @@ def build_pictures(folder: Path, source: CleanSource, data: DataConfig, progress
     reserve(folder / PIXELS, len(manifest) * 3 * side * side)
     pixels = np.memmap(folder / PIXELS, dtype=np.uint8, mode="r+", shape=(len(manifest), 3, side, side))
     closeness = np.empty(len(manifest), dtype=np.float32)
-    # tqdm takes None as "only in a terminal".
-    silent = None if progress is None else not progress
     with (
         ThreadPoolExecutor(max(1, data.num_workers)) as threads,
-        tqdm(total=len(manifest), desc=f"preparing {data.dataset}", unit="picture", disable=silent) as bar,
+        progress_bar(total=len(manifest), desc=f"preparing {data.dataset}", unit="picture", shown=progress) as bar,
     ):
         for rows in _chunks(manifest, side):
             clean = _read(source, manifest["image"].iloc[rows], threads)
