@@ -33,7 +33,7 @@ class Terminal:
 
     @property
     def bars(self) -> bool | None:
-        """For `progress=` of what takes long: None, bars on a terminal only; False, never."""
+        """For `progress=` of what takes long: None, bars on a terminal and lines elsewhere; False, nothing."""
         return None if self.verbose else False
 
 

@@ -36,7 +36,7 @@ def write_report(
         best_epoch: the epoch marked in the training curves.
         skip_tsne: leave out the slowest figure.
         seed: of the bootstrap, PCA and t-SNE; the same seed gives the same report.
-        progress: a progress bar on stderr; None shows one on a terminal only.
+        progress: True, a bar; None, a bar on a terminal and lines elsewhere; False, nothing.
 
     Returns:
         the report, with the names of its figures in `results`.

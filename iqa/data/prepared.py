@@ -106,7 +106,7 @@ def prepare(data: DataConfig, *, progress: bool | None = None, to_train: bool = 
 
     Args:
         data: the settings; batch_size, num_workers and image_size have no influence on the result.
-        progress: show a bar while preparing; None shows it in a terminal only.
+        progress: True, a bar; None, a bar on a terminal and lines elsewhere; False, nothing.
         to_train: refuse a scored set whose validation or test split could tell nothing.
 
     Raises:

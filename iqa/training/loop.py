@@ -42,7 +42,7 @@ class Trainer:
         feed: batches of training and validation pictures.
         config: its model.mixture and training sections and data.batch_size are read.
         loss: what a step lessens.
-        progress: show bars; None shows them on a terminal only.
+        progress: True, bars; None, bars on a terminal and lines elsewhere; False, nothing.
 
     Attributes:
         validated: predicted and true scores [N] of the validation pictures after the last epoch.

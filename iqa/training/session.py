@@ -41,7 +41,7 @@ class Session:
     Args:
         resume: continue from the folder's last checkpoint, if there is one.
         loss: what a step of training lessens.
-        progress: show bars; None shows them on a terminal only.
+        progress: True, bars; None, bars on a terminal and lines elsewhere; False, nothing.
 
     Raises:
         UserError: settings, data, weights or checkpoint that cannot be used; the folder is as it was.
