@@ -145,6 +145,7 @@ def test_evaluation_is_a_child_and_its_pictures_are_on_both_runs(project: Projec
     assert evaluation.info.status == "FINISHED"
     assert evaluation.data.tags["mlflow.parentRunId"] == training.info.run_id
     for run in (training, evaluation):
+        assert "| SRCC | " in run.data.tags["mlflow.note.content"]
         assert project.artifacts(run.info.run_id, "visualizations") >= FIGURES
         assert any("predictions_scatter" in name for name in project.artifacts(run.info.run_id, "images"))
     assert project.artifacts(training.info.run_id) >= {"best_model.pth", "last_model.pth", "config.json"}

@@ -163,6 +163,32 @@ def test_the_artifact_config_is_the_whole_config(store: str, client: Any, tmp_pa
     assert json.loads(Path(saved).read_text()) == config.to_dict()
 
 
+@pytest.mark.parametrize("named", ["pictures", "Default"])
+def test_an_experiment_opens_on_the_side_of_trainings(store: str, client: Any, named: str) -> None:
+    with open_run(settings(store, experiment=named), role="train", name="small"):
+        pass
+    assert client.get_experiment_by_name(named).tags["mlflow.experimentKind"] == "custom_model_development"
+
+
+def test_what_an_experiment_was_said_to_be_stays(store: str, client: Any) -> None:
+    client.create_experiment("agents", tags={"mlflow.experimentKind": "genai_development"})
+    with open_run(settings(store, experiment="agents"), role="train", name="small"):
+        pass
+    assert client.get_experiment_by_name("agents").tags["mlflow.experimentKind"] == "genai_development"
+
+
+def test_the_experiment_that_the_launcher_took_by_itself_is_marked_too(
+    store: str, client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = client.create_experiment("mine")
+    for experiment in ("0", own):
+        monkeypatch.setenv("MLFLOW_RUN_ID", client.create_run(experiment, run_name="bold-crab-123").info.run_id)
+        with open_run(settings(store), role="train", name="small"):
+            pass
+    assert client.get_experiment("0").tags["mlflow.experimentKind"] == "custom_model_development"
+    assert "mlflow.experimentKind" not in client.get_experiment(own).tags
+
+
 def test_no_epoch_waits_for_the_store(store: str, client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from mlflow import MlflowClient
 

@@ -17,6 +17,7 @@ from iqa.config import ExperimentConfig
 from iqa.config.data import Preset
 from iqa.config.reading import with_settings
 from iqa.data.prepared import prepare
+from iqa.evaluation.description import NOTE, description
 from iqa.evaluation.evaluated import Evaluated
 from iqa.evaluation.own_test import is_own, refuse_known
 from iqa.evaluation.report import RESULTS, TABLE
@@ -90,7 +91,12 @@ def judge_experiment(
         tracker.log_config(config)
         figures = headline(report.results, f"{label}_")
         log_report(tracker, folder.path, place, figures, pictures=True)
-        log_report(tracker.on_run(trained_in), folder.path, place, figures, pictures=evaluated.trained_on is None)
+        trained = tracker.on_run(trained_in)
+        log_report(trained, folder.path, place, figures, pictures=evaluated.trained_on is None)
+        note = {NOTE: description(report.results, config)}
+        tracker.log_tags(note)
+        if evaluated.trained_on is None:
+            trained.log_tags(note)
         run_id = tracker.run_id
     return EvaluationResult(config.experiment_name, folder.path / place, report, history["epochs"], run_id)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from iqa.tracking.endings import bury_dead_runs
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import Experiment
 
 Delivery = dict[str, Any]
 
@@ -30,6 +32,10 @@ RANDOM_NAME = r"[a-z]+-[a-z]+-\d{1,4}"
 PARAMS_PER_BATCH, METRICS_PER_BATCH, TAGS_PER_BATCH = 100, 800, 100
 #: What of a run MLflow takes together.
 BATCHED = ("batch", "metrics", "tags")
+#: The tag of an experiment that says which side of MLflow's UI it opens on, and the side that shows trainings.
+KIND, TRAINING = "mlflow.experimentKind", "custom_model_development"
+#: The experiment that MLflow makes by itself, which `mlflow run` takes where none is named.
+DEFAULT = "0"
 #: What can be handed over in parts, and what the parts are of.
 DIVISIBLE, ENTRIES = (*BATCHED, "params"), ("params", "metrics", "tags")
 
@@ -56,11 +62,12 @@ def experiment_id(client: MlflowClient, wanted: dict[str, str]) -> str:
     from mlflow.exceptions import MlflowException
 
     if "id" in wanted:
+        tell_kind(client, client.get_experiment(wanted["id"]))
         return wanted["id"]
     found = client.get_experiment_by_name(wanted["name"])
     if found is None:
         try:
-            return str(client.create_experiment(wanted["name"]))
+            return str(client.create_experiment(wanted["name"], tags={KIND: TRAINING}))
         except MlflowException:
             found = client.get_experiment_by_name(wanted["name"])  # another process was quicker
     if found is None or found.lifecycle_stage == "deleted":
@@ -69,7 +76,17 @@ def experiment_id(client: MlflowClient, wanted: dict[str, str]) -> str:
             got="it was deleted" if found else "it cannot be created",
             fix=f"mlflow experiments restore --experiment-id {found.experiment_id}, or another name" if found else None,
         )
+    tell_kind(client, found)
     return str(found.experiment_id)
+
+
+def tell_kind(client: MlflowClient, experiment: Experiment) -> None:
+    """Let MLflow's UI open an experiment on its side for trained models, where nothing else is said of it."""
+    from mlflow.exceptions import MlflowException
+
+    if KIND not in experiment.tags:
+        with suppress(MlflowException):  # of a store that keeps no tags; the runs are what matters
+            client.set_experiment_tag(experiment.experiment_id, KIND, TRAINING)
 
 
 def reopen_run(client: MlflowClient, delivery: Delivery) -> None:
@@ -78,6 +95,8 @@ def reopen_run(client: MlflowClient, delivery: Delivery) -> None:
     if run.info.lifecycle_stage == "deleted":
         raise UserError(f"the run {delivery['run']} was deleted")
     unnamed = re.fullmatch(RANDOM_NAME, run.info.run_name or "")
+    if run.info.experiment_id == DEFAULT:
+        tell_kind(client, client.get_experiment(DEFAULT))
     # The tags first: a run that is RUNNING by the name of the process that left it would be buried.
     send_batch(client, delivery)
     client.update_run(delivery["run"], status="RUNNING", name=delivery["name"] if unnamed else None)
