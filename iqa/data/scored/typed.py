@@ -107,11 +107,6 @@ def _is_filled(sheet: Any) -> bool:
     return any(value not in (None, "") for row in sheet.iter_rows(values_only=True) for value in row)
 
 
-def _at(rows: dict[int, list[object]], row: int, column: int) -> object:
-    cells = rows.get(row, [])
-    return cells[column - 1] if column <= len(cells) else ""
-
-
 def _refuse_formulas(path: Path, data: bytes, title: str, rows: dict[int, list[object]]) -> None:
     """Programs that write workbooks without computing them leave formulas that have no value."""
     if all(cell != "" for row in rows.values() for cell in row):
