@@ -8,17 +8,21 @@ EXPERIMENT ?= experiments/$(basename $(notdir $(CONFIG)))
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
+# Where runs go: `mlflow run` would put them where MLflow puts everybody's.
+NAMED = --experiment-name $(or $(MLFLOW_EXPERIMENT_NAME),iqa)
+
 # A stamp per content, not per date: a fresh clone with an old .venv installs exactly when the pins changed.
 HASH := $(shell cat requirements.txt pyproject.toml | cksum | cut -d' ' -f1)
 DEV_HASH := $(shell cat requirements-dev.txt | cksum | cut -d' ' -f1)
 STAMP := .venv/.installed-$(HASH)
 DEV_STAMP := .venv/.installed-dev-$(HASH)-$(DEV_HASH)
 
-.PHONY: help venv dev train test lint types ui wheel clean
+.PHONY: help venv dev train test lint types ui screenshots wheel clean
 
 help:
 	@echo "make train   install into .venv, train and evaluate the quick test, log both to MLflow"
 	@echo "make ui      MLflow on http://127.0.0.1:$(PORT)"
+	@echo "make screenshots   docs/screenshots/*.png, of runs made for them"
 	@echo "make test    every test          make lint    ruff          make types   mypy"
 	@echo "make wheel   dist/iqa-*.whl, to install elsewhere"
 	@echo "make venv    only install        make clean   remove .venv and caches; experiments and runs stay"
@@ -57,8 +61,8 @@ $(DEV_STAMP): $(STAMP)
 
 train: $(STAMP)
 	iqa configs
-	mlflow run . -e train --env-manager local -P config=$(CONFIG)
-	mlflow run . -e evaluate --env-manager local -P experiment=$(EXPERIMENT)
+	mlflow run . -e train --env-manager local $(NAMED) -P config=$(CONFIG)
+	mlflow run . -e evaluate --env-manager local $(NAMED) -P experiment=$(EXPERIMENT)
 
 test: $(DEV_STAMP)
 	python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
@@ -71,7 +75,11 @@ types: $(DEV_STAMP)
 	mypy
 
 ui: $(STAMP)
+	@python -c "from iqa.tracking.view import show_view; show_view('$(PORT)')"
 	mlflow ui --host 127.0.0.1 --port $(PORT)
+
+screenshots: $(DEV_STAMP)
+	python docs/screenshots.py
 
 wheel: $(STAMP)
 	python -m pip wheel --quiet --no-deps --wheel-dir dist .

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import torch
 
-from iqa.errors import IqaError, UserError
+from iqa.errors import IqaError, UserError, first_line
 
 
 def choose_device(name: str) -> torch.device:
@@ -72,7 +72,7 @@ def memory_advice(device: torch.device) -> Iterator[None]:
             raise
         raise IqaError(
             f"out of memory on {device}",
-            got=str(error).splitlines()[0][:200],
+            got=first_line(error),
             fix="lower data.batch_size, data.image_size or model.backbone; "
             "model.freeze_backbone=true needs least; what was saved can be resumed",
         ) from error

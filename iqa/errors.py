@@ -43,6 +43,12 @@ def some(names: Sequence[str], most: int = 5) -> str:
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
+def first_line(error: object) -> str:
+    """The first line of what an error says, cut; of one that says nothing, its kind."""
+    said = str(error).strip() or (type(error).__name__ if isinstance(error, BaseException) else "")
+    return cut(said.partition("\n")[0].rstrip())
+
+
 def _within(parts: list[str], most: int) -> list[str]:
     """Parts of a message, the longest cut until all of them together fit."""
     limit = most

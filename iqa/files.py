@@ -83,6 +83,11 @@ def in_bytes(size: int) -> str:
     return f"{round(size / 1000**power, 1):g} {units[power]}"
 
 
+def roughly(size: int) -> str:
+    """A number of bytes with the two digits that count: 9.4 GB, 120 MB."""
+    return in_bytes(int(float(f"{size:.2g}")))
+
+
 def keep_aside(path: Path) -> Path:
     """Rename a file or folder to `<name>.1<suffix>`, `.2`, ..., the first that is free; returns its new place.
 

@@ -17,14 +17,13 @@ from scipy.special import expit
 from scipy.stats import kendalltau, rankdata
 
 from iqa.errors import UserError
+from iqa.progress import progress_bar
 from iqa.resampling import resampled_rows
 
 Vector = NDArray[np.float64]
 
 #: Fewer pairs than this would be interpolated, not fitted, by the four parameters of the logistic.
 MIN_LOGISTIC = 6
-#: Fewer pairs than this tell no mapping that later predictions should go through.
-LEAST_TO_MAP = 20
 
 METRICS = ("srcc", "plcc", "krcc", "rmse", "plcc_logistic", "rmse_logistic")
 
@@ -94,10 +93,6 @@ class LogisticFit:
             return np.asarray(lower + (upper - lower) * expit((x - centre) / width))
 
 
-#: Leaves predictions as they are.
-IDENTITY = LogisticFit((1.0, 0.0), linear=True)
-
-
 def fit_logistic(predicted: ArrayLike, true: ArrayLike, start: LogisticFit | None = None) -> LogisticFit:
     """Least-squares fit of VQEG's monotone 4-parameter logistic, rising or falling as the pairs ask.
 
@@ -119,24 +114,6 @@ def fit_logistic(predicted: ArrayLike, true: ArrayLike, start: LogisticFit | Non
     return best
 
 
-def fit_rising(predicted: ArrayLike, true: ArrayLike) -> tuple[LogisticFit, str]:
-    """The logistic (or line) from predictions to scores on 0-1, if the pairs tell one that rises; else the identity.
-
-    Returns:
-        the mapping, and why it is the identity, "" where it is not.
-    """
-    x, y = _pair(predicted, true)
-    if len(x) < LEAST_TO_MAP:
-        return IDENTITY, f"only {len(x)} validation pictures, of {LEAST_TO_MAP} that a mapping takes"
-    fit = fit_logistic(x, y)
-    return (fit, "") if fit.rises else (IDENTITY, "predictions do not rise with the validation scores")
-
-
-def logistic_map(predicted: ArrayLike, true: ArrayLike) -> Vector:
-    """[N] predictions mapped onto the scale of the scores by the fitted logistic; see `fit_logistic`."""
-    return fit_logistic(predicted, true)(predicted)
-
-
 def bootstrap(
     predicted: ArrayLike,
     true: ArrayLike,
@@ -145,6 +122,7 @@ def bootstrap(
     seed: int = 0,
     confidence: float = 0.95,
     groups: ArrayLike | None = None,
+    progress: bool | None = False,
 ) -> dict[str, tuple[float, float]]:
     """Percentile bootstrap intervals of every metric (Efron and Tibshirani, 1993, chapter 13).
 
@@ -160,6 +138,7 @@ def bootstrap(
         groups: [N] what a picture was made from. Pictures of one clean picture rise and fall together, so
             whole groups are drawn. Few groups make rough, mostly too narrow, intervals; with fewer than
             MIN_GROUPS there are hardly any different draws and every bound is nan.
+        progress: True, a bar; None, a bar on a terminal and lines elsewhere; False, nothing.
 
     Returns:
         metric -> (low, high); nan where a metric is undefined in every resample.
@@ -172,7 +151,8 @@ def bootstrap(
         )
     whole = fit_logistic(x, y)
     drawn = []
-    for rows in resampled_rows(len(x), groups, samples, seed):
+    resamples = resampled_rows(len(x), groups, samples, seed)
+    for rows in progress_bar(resamples, total=samples, desc="intervals", unit="resample", leave=False, shown=progress):
         some_x, some_y = x[rows], y[rows]
         drawn.append(_scores(some_x, some_y, fit_logistic(some_x, some_y, whole)(some_x)))
     tail = (1 - confidence) / 2

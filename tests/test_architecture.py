@@ -14,13 +14,14 @@ from places import ROOT
 #: Floors of the house, from the ground: a room's modules import from each other and from the floors below, never from
 #: above, and never from another room of their own floor.
 FLOORS = [
-    [{"errors"}, {"files"}, {"processes"}, {"progress"}, {"records"}, {"metrics", "resampling"}],
+    [{"errors"}, {"files"}, {"processes"}, {"progress"}, {"records"}, {"metrics", "resampling", "calibration"}],
     [{"config"}, {"device"}],
     [{"data.manifest"}, {"model"}],
     [{"data.splits"}, {"data.store"}],
     [{"data.scored"}, {"data.synthetic"}],
     [{"data.prepared"}],
     [{"training"}],
+    [{"forecast"}],
     [{"scoring"}],
     [{"evaluation"}],
     [{"plots"}, {"tracking"}],

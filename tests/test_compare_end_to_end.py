@@ -62,10 +62,10 @@ def test_configs_are_trained_tested_and_compared_and_the_same_command_takes_what
     assert (place / "experiments" / "clusters" / "best_model.pth").stat().st_mtime_ns == trained
 
     client = MlflowClient(f"sqlite:///{place / 'mlflow.db'}")
-    runs = client.search_runs(["0"])
+    runs = client.search_runs(["1"])
     (parent,) = (each for each in runs if each.data.tags["role"] == "compare")
     assert parent.data.tags["best"] == found["best"]
-    assert parent.data.metrics["none/srcc"] == pytest.approx(judged["none"]["value"])
+    assert parent.data.metrics["compared/none/srcc"] == pytest.approx(judged["none"]["value"])
     assert {"comparison.png", "comparison.md"} <= {file.path for file in client.list_artifacts(parent.info.run_id)}
     children = {each.info.run_name for each in runs if each.data.tags.get("mlflow.parentRunId") == parent.info.run_id}
     assert children == {"clusters", "none"}
@@ -97,7 +97,7 @@ def test_each_is_trained_on_several_splits_and_judged_over_them(place: Path, cap
         part = summaries[row["name"]]["test"]["srcc"]
         assert row["srcc"] == pytest.approx({"value": part["mean"], "low": part["low"], "high": part["high"]})
 
-    runs = MlflowClient(f"sqlite:///{place / 'mlflow.db'}").search_runs(["0"])
+    runs = MlflowClient(f"sqlite:///{place / 'mlflow.db'}").search_runs(["1"])
     parents = {each.info.run_id: each.data.tags.get("mlflow.parentRunId") for each in runs}
     names = {each.info.run_id: each.info.run_name for each in runs}
     above = {(names[run], names.get(parent, "")) for run, parent in parents.items()}

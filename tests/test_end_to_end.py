@@ -21,6 +21,7 @@ from PIL import Image
 from places import ROOT
 
 from iqa.files import read_json
+from iqa.tracking.names import grouped
 
 FIGURES = {
     "predictions_scatter.png",
@@ -74,7 +75,7 @@ class Project:
         return MlflowClient(f"sqlite:///{self.root / 'mlflow.db'}")
 
     def runs(self, role: str) -> list[Any]:
-        return list(self.client.search_runs(["0"], f"tags.role = '{role}'"))
+        return list(self.client.search_runs(["0", "1"], f"tags.role = '{role}'"))
 
     def artifacts(self, run_id: str, folder: str | None = None) -> set[str]:
         return {Path(entry.path).name for entry in self.client.list_artifacts(run_id, folder)}
@@ -126,8 +127,8 @@ def test_one_row_in_the_run_table_compares_a_training(project: Project) -> None:
     assert training.info.status == "FINISHED"
     assert training.data.params["model.n_clusters"] == "3"
     assert training.data.params["training.learning_rate"] == "0.001"
-    assert training.data.metrics["test_srcc"] == pytest.approx(results["metrics"]["srcc"]["value"])
-    assert {"test_plcc", "parameters_millions", "median_images_per_second"} <= set(training.data.metrics)
+    assert training.data.metrics["test/srcc"] == pytest.approx(results["metrics"]["srcc"]["value"])
+    assert {"test/plcc", "model/parameters_millions", "speed/median_images_per_second"} <= set(training.data.metrics)
     assert training.data.tags["backbone"] == "test_resnet"
     assert training.inputs.dataset_inputs
 
@@ -136,7 +137,9 @@ def test_one_row_in_the_run_table_compares_a_training(project: Project) -> None:
 def test_every_epoch_is_a_step(project: Project, name: str) -> None:
     (training,) = project.runs("train")
     history = read_json(project.root / "experiments" / "tiny" / "training_history.json")["epochs"]
-    logged = {point.step: point.value for point in project.client.get_metric_history(training.info.run_id, name)}
+    logged = {
+        point.step: point.value for point in project.client.get_metric_history(training.info.run_id, grouped(name))
+    }
     assert logged == pytest.approx({epoch["epoch"]: epoch[name] for epoch in history if epoch[name] is not None})
 
 
@@ -196,16 +199,16 @@ def test_an_interrupted_script_says_how_to_go_on_and_does(project: Project) -> N
     assert process.returncode == 130, said
     assert "--resume" in said
     assert "Traceback" not in said
-    (stopped,) = project.client.search_runs(["0"], "attributes.run_name = 'stopped'")
+    (stopped,) = project.client.search_runs(["0", "1"], "attributes.run_name = 'stopped'")
     assert stopped.info.status == "KILLED"
 
     done = len(read_json(project.root / "experiments" / "stopped" / "training_history.json")["epochs"])
     settings[settings.index("400")] = str(done + 2)
     project.run("python", "-m", "pipelines.train_gpu", *settings, "--resume")
-    (resumed,) = project.client.search_runs(["0"], "attributes.run_name = 'stopped'")
+    (resumed,) = project.client.search_runs(["0", "1"], "attributes.run_name = 'stopped'")
     assert resumed.info.run_id == stopped.info.run_id
     assert resumed.info.status == "FINISHED"
-    steps = [point.step for point in project.client.get_metric_history(resumed.info.run_id, "val_loss")]
+    steps = [point.step for point in project.client.get_metric_history(resumed.info.run_id, "epoch/val/loss")]
     assert sorted(set(steps)) == list(range(1, done + 3))
 
 
@@ -219,4 +222,4 @@ def test_tracking_off_leaves_no_trace_but_the_folder(project: Project, tmp_path:
 
 
 def test_no_run_is_left_running(project: Project) -> None:
-    assert {run.info.status for run in project.client.search_runs(["0"])} <= {"FINISHED", "KILLED"}
+    assert {run.info.status for run in project.client.search_runs(["0", "1"])} <= {"FINISHED", "KILLED"}

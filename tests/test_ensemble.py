@@ -145,12 +145,12 @@ def test_experiments_on_several_splits_are_put_together_split_by_split(place: Pa
     values = [split["test"]["srcc"] for split in summary["splits"]]
     assert summary["test"]["srcc"]["median"] == pytest.approx(np.median(values))
 
-    runs = MlflowClient(f"sqlite:///{place / 'mlflow.db'}").search_runs(["0"])
+    runs = MlflowClient(f"sqlite:///{place / 'mlflow.db'}").search_runs(["1"])
     (parent,) = (each for each in runs if each.info.run_name == "both")
     children = [each for each in runs if each.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
     assert Counter(each.info.run_name for each in children) == {"both-split0-test": 1, "both-split1-test": 1}
     assert {each.info.status for each in (parent, *children)} == {"FINISHED"}
-    assert parent.data.metrics["test_srcc"] == pytest.approx(summary["test"]["srcc"]["median"])
+    assert parent.data.metrics["test/srcc"] == pytest.approx(summary["test"]["srcc"]["median"])
     assert children[0].data.params["members"].count("experiments/") == 2
     with pytest.raises(UserError, match="holds several splits"):
         iqa.load(both)
@@ -195,7 +195,7 @@ def test_what_cannot_be_put_together_is_refused_and_leaves_no_trace(
     with pytest.raises(UserError, match=message):
         ensemble.main(["--experiments", *experiments, "--name", "refused"])
     assert not (place / "experiments" / "refused").exists()
-    runs = MlflowClient(f"sqlite:///{place / 'mlflow.db'}").search_runs(["0"])
+    runs = MlflowClient(f"sqlite:///{place / 'mlflow.db'}").search_runs(["1"])
     assert "RUNNING" not in {each.info.status for each in runs}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from iqa.errors import LONGEST, IqaError, UserError, cut, nearest, some
+from iqa.errors import LONGEST, QUOTED, IqaError, UserError, cut, first_line, nearest, some
 
 
 def test_a_message_says_what_was_got_what_was_expected_and_what_helps() -> None:
@@ -25,6 +25,24 @@ def test_what_is_long_is_cut_and_what_helps_is_kept(filler: str) -> None:
 def test_a_cut_text_is_a_text() -> None:
     assert cut("图片质量", 12) == "图片质量"
     assert cut("图片质量!", 12) == "图片质..."
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (ValueError("\n  no such thing  \nand much more"), "no such thing"),
+        (KeyError(), "KeyError"),
+        (ValueError("  \n "), "ValueError"),
+        ("told by text\r\nand more", "told by text"),
+        ("", ""),
+    ],
+)
+def test_an_error_is_quoted_by_its_first_line(error: object, said: str) -> None:
+    assert first_line(error) == said
+
+
+def test_a_quoted_line_is_short() -> None:
+    assert len(first_line(ValueError("x" * 5000))) == QUOTED
 
 
 def test_a_near_name_is_suggested_and_a_far_one_is_not() -> None:

@@ -84,13 +84,13 @@ def test_the_logistic_finds_the_curve_it_is_given():
     fit = metrics.fit_logistic(predicted, true)
     assert not fit.linear
     assert fit.parameters == pytest.approx((4.3, 1.2, 31, 7.5), rel=1e-4)
-    assert metrics.logistic_map(predicted, true) == pytest.approx(true, abs=1e-5)
+    assert fit(predicted) == pytest.approx(true, abs=1e-5)
 
 
 def test_the_logistic_is_monotone_and_never_worse_than_a_line(pairs):
     for predicted, true in (pairs, pairs[::-1], (-pairs[0], pairs[1]), (pairs[0] ** 6, pairs[1])):
         found = metrics.scores(predicted, true)
-        steps = np.diff(metrics.logistic_map(predicted, true)[np.argsort(predicted)])
+        steps = np.diff(metrics.fit_logistic(predicted, true)(predicted)[np.argsort(predicted)])
         assert (steps >= 0).all() or (steps <= 0).all()
         assert found["plcc_logistic"] >= abs(found["plcc"]) - 1e-6
         assert found["rmse_logistic"] <= found["rmse"] + 1e-9
@@ -169,17 +169,3 @@ def test_a_thousand_samples_take_seconds():
     started = time.process_time()
     metrics.bootstrap(true + 0.1 * random.normal(size=500), true)
     assert time.process_time() - started < 15
-
-
-@pytest.mark.parametrize("seed", range(8))
-def test_a_rising_mapping_keeps_the_order_and_few_pairs_have_none(seed: int) -> None:
-    random = np.random.default_rng(seed)
-    predicted = random.random(60)
-    fit, note = metrics.fit_rising(predicted, np.clip(predicted**2 + 0.1 * random.normal(size=60), 0, 1))
-    across = np.linspace(-2, 3, 101)
-    assert note == ""
-    assert (np.diff(fit(across)) >= 0).all()
-    for few, true in ((5, predicted[:5]), (60, 1 - predicted), (60, np.full(60, 0.5))):
-        fit, note = metrics.fit_rising(predicted[:few], true)
-        assert note
-        assert np.array_equal(fit(across), across)

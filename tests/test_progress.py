@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 import time
 from pathlib import Path
 
@@ -52,8 +53,31 @@ def test_what_is_gone_through_counts_by_itself(
     assert list(progress.progress_bar(range(2, 5), total=3, desc="counting", unit="sheep")) == [2, 3, 4]
     said = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
     assert said[-1]["done"] == said[-1]["total"] == 3
-    assert set(said[-1]) == {"work", "done", "total", "unit", "per_second", "seconds_left", "memory"}
+    assert set(said[-1]) == {"work", "done", "total", "unit", "per_second", "seconds", "seconds_left", "memory"}
     assert said[-1]["work"] == "counting"
+
+
+def test_work_that_stands_still_is_heard_of_too(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "EVERY", 0.05)
+    monkeypatch.setattr(progress, "LOOK", 0.01)
+    with progress.progress_bar(total=3, desc="outside", unit="part"), progress.one_step("EM over 9 pictures"):
+        time.sleep(0.3)
+    said = capsys.readouterr().err.splitlines()
+    assert 2 <= len(said) <= 7
+    for line in said[:2]:  # the innermost speaks
+        assert re.fullmatch(r"EM over 9 pictures: \d\d:\d\d so far, [\d.]+ [kMG]B of memory", line)
+
+
+def test_when_work_ends_nothing_goes_on_beside_it() -> None:
+    before = set(threading.enumerate())
+    work()
+    with pytest.raises(ValueError), progress.one_step("a step"):  # noqa: PT011
+        raise ValueError
+    for thread in set(threading.enumerate()) - before:
+        thread.join(5)
+        assert not thread.is_alive()
 
 
 def test_a_bar_may_be_asked_for_and_forbidden(

@@ -399,8 +399,8 @@ def test_mlflow_run_logs_one_run_for_a_folder_of_results(photos: Path, experimen
     assert (run.data.tags["role"], "mlflow.parentRunId" in run.data.tags) == ("score", False)
     assert run.data.params["model"] == str(experiment)
     assert run.data.params["batch_size"] == "32"
-    assert (run.data.metrics["scored"], run.data.metrics["unreadable"]) == (9, 1)
-    assert run.data.metrics["images_per_second"] > 0
+    assert (run.data.metrics["score/scored"], run.data.metrics["score/unreadable"]) == (9, 1)
+    assert run.data.metrics["speed/images_per_second"] > 0
     logged = {entry.path for entry in client.list_artifacts(run.info.run_id)}
     assert {"scores.csv", "summary.json", "histogram.png", "contact_sheet.png"} <= logged
     assert any("contact_sheet" in entry.path for entry in client.list_artifacts(run.info.run_id, "images"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import logging
@@ -14,6 +15,7 @@ import socket
 import subprocess
 import sys
 import time
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -32,7 +34,10 @@ from iqa.processes import this_process
 from iqa.records import EpochRecord
 from iqa.tracking import Tracker, fetch_experiment, metric_names, open_run, read_run_note, write_run_note
 from iqa.tracking.delivery import PENDING
+from iqa.tracking.names import GROUPED, grouped
 from iqa.tracking.store import public_uri, reachable
+from iqa.tracking.tracker import NAMING, told_settings
+from iqa.tracking.view import NOTE, VIEW, artifact_link, view_link
 
 
 @pytest.fixture(scope="session")
@@ -138,9 +143,9 @@ def test_a_training_is_one_run_with_all_it_did(store: str, client: Any, folder: 
     assert (run.info.run_name, run.info.status) == ("small", "FINISHED")
     assert client.get_experiment(run.info.experiment_id).name == "pictures"
     assert run.data.params["model.n_clusters"] == "8"
-    assert set(run.data.params) == {key for key in config.flat() if not key.startswith("tuning.")}
-    assert steps(client, tracker.run_id, "val_srcc") == [1, 2, 3]
-    assert run.data.metrics["val_srcc"] == pytest.approx(0.6)
+    assert set(run.data.params) == set(NAMING), "what is as usual stands in config.json alone"
+    assert steps(client, tracker.run_id, "epoch/val/srcc") == [1, 2, 3]
+    assert run.data.metrics["epoch/val/srcc"] == pytest.approx(0.6)
     assert "infinite" not in run.data.metrics
     assert "nothing" not in run.data.metrics
     assert run.data.tags["backbone"] == "resnet18"
@@ -163,21 +168,43 @@ def test_the_artifact_config_is_the_whole_config(store: str, client: Any, tmp_pa
     assert json.loads(Path(saved).read_text()) == config.to_dict()
 
 
+def test_settings_that_are_not_as_usual_are_parameters_too() -> None:
+    config = ExperimentConfig(experiment_name="mine", model={"dropout": 0.45}, tracking={"system_metrics": False})
+    assert set(told_settings(config)) == {*NAMING, "model.dropout"}
+
+
+# What MLflow's UI shows of an experiment
+
+
+def test_runs_go_to_an_experiment_of_the_projects_name(store: str, client: Any) -> None:
+    with open_run(settings(store, experiment=None), role="train", name="small") as tracker:
+        pass
+    (experiment,) = (each for each in client.search_experiments() if each.name == "iqa")
+    assert run_of(client, tracker.run_id).info.experiment_id == experiment.experiment_id
+    assert tracker.link == view_link(store, experiment.experiment_id)
+
+
 @pytest.mark.parametrize("named", ["pictures", "Default"])
-def test_an_experiment_opens_on_the_side_of_trainings(store: str, client: Any, named: str) -> None:
+def test_an_experiment_opens_on_the_side_of_trainings_with_a_view(store: str, client: Any, named: str) -> None:
     with open_run(settings(store, experiment=named), role="train", name="small"):
         pass
-    assert client.get_experiment_by_name(named).tags["mlflow.experimentKind"] == "custom_model_development"
+    tags = client.get_experiment_by_name(named).tags
+    assert tags["mlflow.experimentKind"] == "custom_model_development"
+    assert "`test/srcc`" in tags[NOTE]
+    state = json.loads(tags[VIEW])["state"].removeprefix("deflate;")
+    view = json.loads(zlib.decompress(base64.b64decode(state)))
+    assert view["orderByKey"] in view["selectedColumns"]
 
 
 def test_what_an_experiment_was_said_to_be_stays(store: str, client: Any) -> None:
-    client.create_experiment("agents", tags={"mlflow.experimentKind": "genai_development"})
+    said = {"mlflow.experimentKind": "genai_development", NOTE: "mine", VIEW: "{}"}
+    client.create_experiment("agents", tags=said)
     with open_run(settings(store, experiment="agents"), role="train", name="small"):
         pass
-    assert client.get_experiment_by_name("agents").tags["mlflow.experimentKind"] == "genai_development"
+    assert said.items() <= client.get_experiment_by_name("agents").tags.items()
 
 
-def test_the_experiment_that_the_launcher_took_by_itself_is_marked_too(
+def test_the_experiment_that_the_launcher_took_gets_a_view_too(
     store: str, client: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     own = client.create_experiment("mine")
@@ -185,8 +212,42 @@ def test_the_experiment_that_the_launcher_took_by_itself_is_marked_too(
         monkeypatch.setenv("MLFLOW_RUN_ID", client.create_run(experiment, run_name="bold-crab-123").info.run_id)
         with open_run(settings(store), role="train", name="small"):
             pass
-    assert client.get_experiment("0").tags["mlflow.experimentKind"] == "custom_model_development"
-    assert "mlflow.experimentKind" not in client.get_experiment(own).tags
+        assert {NOTE, VIEW, "mlflow.experimentKind"} <= set(client.get_experiment(experiment).tags)
+
+
+def test_the_view_is_where_the_ui_is() -> None:
+    end = "/#/experiments/7/runs?workflowType=machine_learning&viewStateShareKey=iqa"
+    assert view_link("sqlite:///mlflow.db", "7") == f"http://127.0.0.1:5000{end}"
+    assert view_link("https://me:secret@mlflow.example/base/", "7") == f"https://mlflow.example/base{end}"
+
+
+def test_a_server_that_is_down_has_no_view(dead_server: str, folder: Path) -> None:
+    with open_run(settings(dead_server), role="train", name="small", directory=folder) as tracker:
+        assert tracker.link is None
+
+
+def test_curves_of_training_come_first_on_a_page_of_figures() -> None:
+    figures = [*epoch(1).metrics(), *GROUPED, "best_val_srcc", "test_srcc", "score_mean"]
+    groups = sorted({grouped(name).rpartition("/")[0] for name in figures})
+    assert groups[:2] == ["epoch/train", "epoch/val"]
+    assert "" not in groups
+    assert grouped("compared/a/val_srcc") == "compared/a/val_srcc"
+
+
+def test_a_description_finds_files_and_runs_that_no_server_had_seen(
+    store: str, client: Any, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open_run(settings(store), role="tune", name="small", directory=folder) as tracker:
+        child = tracker.open_child("trial 0", {"role": "trial"}, {})
+        picture = child.log_preview(folder / "visualizations" / "features_pca.png")
+        child.describe(f"{picture} of {tracker.run_link(child.run_id)}")
+        child.close_child("FINISHED", {})
+        assert "pending-" in str(child.run_id) + picture
+    run = next(each for each in all_runs(client) if each.info.run_name == "trial 0")
+    place = f"#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}"
+    link = artifact_link(run.info.run_id, "description/features_pca.png")
+    assert run.data.tags[NOTE] == f"![features_pca]({link}) of {place}"
+    assert artifacts(client, run.info.run_id, "description") == {"description/features_pca.png"}
 
 
 def test_no_epoch_waits_for_the_store(store: str, client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -204,7 +265,7 @@ def test_no_epoch_waits_for_the_store(store: str, client: Any, monkeypatch: pyte
             tracker.log_epoch(epoch(number))
         waited_for = len(answered)
     assert waited_for < 100  # of 200, had each epoch waited for its answer
-    assert steps(client, tracker.run_id, "train_loss") == list(range(1, 201))
+    assert steps(client, tracker.run_id, "epoch/train/loss") == list(range(1, 201))
 
 
 def test_a_short_trial_of_a_study_costs_one_batch(store: str, client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -230,10 +291,10 @@ def test_a_short_trial_of_a_study_costs_one_batch(store: str, client: Any, monke
         run = trials[f"trial {number}"]
         assert run.info.status == status
         assert run.data.params == {"rate": str(number / 10)}
-        assert run.data.metrics["best_val_srcc"] == 0.5
+        assert run.data.metrics["val/best_srcc"] == 0.5
         assert run.data.tags["trial_state"] == "pruned"
         assert run.data.tags["mlflow.parentRunId"] == tracker.run_id
-        assert steps(client, run.info.run_id, "val_srcc") == [1, 2, 3, 4]
+        assert steps(client, run.info.run_id, "epoch/val/srcc") == [1, 2, 3, 4]
 
 
 def refuse_to_take(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
@@ -265,9 +326,9 @@ def test_what_mlflow_refuses_costs_a_trial_nothing_else(
     run = run_of(client, trial.run_id)
     assert run.info.status == "FINISHED"
     assert run.data.params == {"rate": "0.1"}
-    assert run.data.metrics["best_val_srcc"] == 0.5
+    assert run.data.metrics["val/best_srcc"] == 0.5
     assert run.data.tags["trial_state"] == "complete"
-    assert steps(client, trial.run_id, "val_srcc") == [1]
+    assert steps(client, trial.run_id, "epoch/val/srcc") == [1]
     complaint = "\n".join(said)
     assert "unwanted" in complaint
     assert complaint.count("MLflow took no") == 1
@@ -344,7 +405,7 @@ def test_a_resumed_training_continues_its_run(store: str, client: Any, folder: P
         second.log_epoch(epoch(2))
     assert not second.new_run
     assert second.run_id == first.run_id
-    assert steps(client, noted, "val_loss") == [1, 2]
+    assert steps(client, noted, "epoch/val/loss") == [1, 2]
     assert [run.info.status for run in all_runs(client)] == ["FINISHED"]
 
 
@@ -376,7 +437,7 @@ def test_the_run_of_mlflow_run_is_adopted(store: str, client: Any, monkeypatch: 
     assert tracker.run_id == launched
     assert (run.info.run_name, run.info.status) == ("small", "FINISHED")
     assert run.data.params["config"] == "configs/small.json"
-    assert {key for key in config.flat() if not key.startswith("tuning.")} < set(run.data.params)
+    assert set(NAMING) < set(run.data.params)
     assert client.get_experiment_by_name("pictures") is None
 
 
@@ -415,7 +476,7 @@ def test_an_evaluation_is_a_child_and_writes_to_its_training_too(
             tracker.log_pictures(folder / "visualizations", "visualizations")
     assert len(all_runs(client)) == 2
     for run_id in (training.run_id, evaluation.run_id):
-        assert run_of(client, run_id).data.metrics["test_srcc"] == 0.8
+        assert run_of(client, run_id).data.metrics["test/srcc"] == 0.8
         assert run_of(client, run_id).info.status == "FINISHED"
         assert artifacts(client, run_id, "visualizations")
     tags = run_of(client, evaluation.run_id).data.tags
@@ -453,7 +514,7 @@ def test_no_run_is_left_running(store: str, client: Any, stop: BaseException, st
     run = run_of(client, run_id)
     assert run.info.status == status
     assert run.info.end_time >= run.info.start_time
-    assert steps(client, run_id, "val_loss") == [1]
+    assert steps(client, run_id, "epoch/val/loss") == [1]
     if isinstance(stop, RuntimeError):
         assert run.data.tags["error"] == "RuntimeError: the loss is not finite"
 
@@ -586,9 +647,9 @@ def test_a_dead_server_costs_a_warning_and_nothing_is_lost(
     trained = read_run_note(folder)["run_id"]
     run = run_of(client, trained)
     assert (run.info.run_name, run.info.status) == ("small", "FINISHED")
-    assert steps(client, trained, "val_srcc") == [1, 2, 3]
+    assert steps(client, trained, "epoch/val/srcc") == [1, 2, 3]
     assert run.data.params["model.n_clusters"] == "8"
-    assert run.data.metrics["test_srcc"] == 0.7
+    assert run.data.metrics["test/srcc"] == 0.7
     assert run_of(client, test.run_id).data.tags["mlflow.parentRunId"] == trained
     assert artifacts(client, trained) == {"config.json"}
     assert not (folder / PENDING).exists()
@@ -606,7 +667,7 @@ def test_a_training_begun_without_a_server_and_resumed_with_one_is_one_run(
         alive.log_epoch(epoch(3))
     (run,) = all_runs(client)
     assert run.info.status == "FINISHED"
-    assert steps(client, run.info.run_id, "val_srcc") == [1, 2, 3]
+    assert steps(client, run.info.run_id, "epoch/val/srcc") == [1, 2, 3]
     assert read_run_note(folder)["run_id"] == run.info.run_id
 
 
@@ -629,7 +690,7 @@ def test_a_server_lost_on_the_way_is_caught_up_with(
             until(lambda: (folder / PENDING).is_file())
         tracker.log_epoch(epoch(3))
     run = run_of(client, tracker.run_id)
-    assert sorted(steps(client, tracker.run_id, "val_srcc")) == [1, 2, 3]
+    assert sorted(steps(client, tracker.run_id, "epoch/val/srcc")) == [1, 2, 3]
     assert run.info.status == "FINISHED"
     assert not (folder / PENDING).exists()
     assert "\n".join(said).count("does not answer") == 1
@@ -761,9 +822,9 @@ def test_no_subset_costs_another_its_figure_in_mlflow(store: str, client: Any) -
     run = run_of(client, tracker.run_id)
     assert run.data.metrics == figures
     assert len(figures) == 6 + len(subsets)
-    assert run.data.metrics["test_srcc_low"] == 0.689
-    assert run.data.metrics["test_srcc_high"] == 0.71
-    assert run.data.metrics["test_srcc_ss01"] == subsets["ss01"]
+    assert run.data.metrics["test/srcc_low"] == 0.689
+    assert run.data.metrics["test/srcc_high"] == 0.71
+    assert run.data.metrics["test/srcc_ss01"] == subsets["ss01"]
     told = {key.removeprefix("metric."): value for key, value in run.data.tags.items() if key.startswith("metric.")}
     for name, subset in told.items():
         readable = subset.encode(errors="backslashreplace").decode()
@@ -772,8 +833,8 @@ def test_no_subset_costs_another_its_figure_in_mlflow(store: str, client: Any) -
             for key, value in subsets.items()
             if key.encode(errors="backslashreplace").decode().replace("\0", "\\x00") == readable
         }
-    assert {f"test_srcc_{subset}" for subset in subsets} - set(figures) | {"test_srcc_low", "test_srcc_high"} == {
-        *(f"test_srcc_{subset}" for subset in figures.called.values()),
+    assert {f"test/srcc_{subset}" for subset in subsets} - set(figures) | {"test/srcc_low", "test/srcc_high"} == {
+        *(f"test/srcc_{subset}" for subset in figures.called.values()),
     }
 
 

@@ -104,8 +104,8 @@ def test_the_study_is_one_run_with_a_child_for_every_training(project: Path) -> 
     assert states == Counter(table["state"])
     assert {c.info.status for c in children if c.data.tags["trial_state"] == "complete"} == {"FINISHED"}
     assert all("training.learning_rate" in child.data.params for child in children)
-    assert all("val_srcc" in child.data.metrics for child in children)
-    assert parent.data.metrics["tuned_val_srcc"] <= 1
+    assert all("epoch/val/srcc" in child.data.metrics for child in children)
+    assert parent.data.metrics["study/tuned_val_srcc"] <= 1
 
 
 def test_its_pictures_are_artifacts(project: Path) -> None:

@@ -47,7 +47,8 @@ def write_experiment(
         torch.nn.init.normal_(model.head.regressor[-1].weight, std=1.0)
         if clusters:
             seen = torch.randint(0, 256, (40, 3, SIDE, SIDE), dtype=torch.uint8) // torch.randint(1, 9, (40, 1, 1, 1))
-            model.start_mixture(model.head.embed(model.features(seen.to(torch.uint8))), config.model.mixture)
+            embeddings = model.head.embed(model.features(seen.to(torch.uint8)))
+            model.start_mixture(embeddings, torch.arange(40) % 3, config.model.mixture)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.json").write_text("{}")
     save_checkpoint(

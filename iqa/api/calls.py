@@ -5,10 +5,16 @@ from __future__ import annotations
 import functools
 import os
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ParamSpec, TypeVar
+
+from iqa.config import ExperimentConfig
+from iqa.data.store.cache import cache_folder
+from iqa.forecast import Forecast
+from iqa.progress import tell
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -31,10 +37,30 @@ class Terminal:
         if self.verbose:
             print(text, flush=True)
 
+    def begins(self, work: str, what: str, load: Forecast, places: Sequence[str]) -> None:
+        """The first line, on stderr as all news of progress: what will be done, what it takes, where it writes."""
+        if self.verbose:
+            line = f"{work}: {what}; {load.said()}; writes {', '.join(places)}"
+            sizes = {"disk": load.disk, "each": load.each, "memory": load.memory, "gpu": load.gpu}
+            tell(line, work=work, what=what, **sizes, writes=list(places))
+
     @property
     def bars(self) -> bool | None:
         """For `progress=` of what takes long: None, bars on a terminal and lines elsewhere; False, nothing."""
         return None if self.verbose else False
+
+
+def places(config: ExperimentConfig, folder: Path, load: Forecast | None = None) -> list[str]:
+    """Where work on `config` writes: its folder, the cache where that lacks something, and MLflow."""
+    lacks = load is not None and (any(load.caches.values()) or load.each)
+    cache = [f"the cache {cache_folder(config.data.cache_dir)}"] if lacks else []
+    return [str(folder), *cache, *["MLflow"] * config.tracking.enabled]
+
+
+def logged_here(config: ExperimentConfig) -> bool:
+    """Whether MLflow keeps its copies of files on this machine."""
+    address = config.tracking.uri or os.environ.get("MLFLOW_TRACKING_URI") or ""
+    return config.tracking.enabled and not address.startswith(("http://", "https://", "databricks"))
 
 
 #: Says nothing.

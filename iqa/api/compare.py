@@ -8,18 +8,21 @@ from typing import Any
 
 import pandas as pd
 
-from iqa.api.calls import Terminal, as_found
-from iqa.api.repeats import repeat
+from iqa.api.calls import Terminal, as_found, logged_here, places
+from iqa.api.repeats import forecast_of_splits, repeat
 from iqa.api.results import ComparisonResult
 from iqa.api.running import finish
 from iqa.config import ExperimentConfig
 from iqa.config.reading import read_config
-from iqa.errors import Interrupted, UserError
+from iqa.errors import Interrupted, UserError, first_line
 from iqa.evaluation.comparison import as_markdown, as_rows, compare_tested, read_contender
 from iqa.evaluation.comparison_splits import compare_splits
+from iqa.evaluation.report import RESULTS
 from iqa.files import split_folder, write_json, write_text
+from iqa.forecast import about, forecast, in_turn
 from iqa.plots.comparison import comparison
 from iqa.plots.style import save_drawn_by
+from iqa.progress import one_step
 from iqa.tracking import Tracker, open_run, read_run_note
 from iqa.training.checkpoints import ExperimentFolder
 
@@ -58,6 +61,8 @@ def compare(
         raise UserError("--repeats counts splits", got=repeats, expected="1 or more")
     terminal, output = Terminal(verbose), Path(output)
     folder = output / f"{name}-comparison"
+    if verbose:
+        _announce(read, output, repeats, terminal)
     with open_run(
         read[0],
         role="compare",
@@ -72,10 +77,33 @@ def compare(
             try:
                 _train_and_test(config, output, repeats, tracker, terminal)
             except Interrupted as stop:
-                raise Interrupted(f"{str(stop).splitlines()[0]}\n  continue: the same command") from None
-        found = _judge(read, output, repeats)
-        _write(found, folder, tracker)
-    return ComparisonResult(folder, found)
+                raise Interrupted(f"{first_line(stop)}\n  continue: the same command") from None
+        with one_step("comparing", shown=terminal.bars):
+            found = _judge(read, output, repeats)
+            _write(found, folder, tracker)
+        runs = {config.experiment_name: read_run_note(output / config.experiment_name).get("run_id") for config in read}
+        pages = {each: tracker.run_link(run) for each, run in runs.items()}
+        tracker.describe(f"{as_markdown(found, pages)}\n{tracker.log_preview(folder / 'comparison.png')}")
+    return ComparisonResult(folder, found, tracker.link)
+
+
+def _announce(configs: list[ExperimentConfig], output: Path, repeats: int, terminal: Terminal) -> None:
+    """The first line; what is tested already takes nothing."""
+    ahead = [each for each in configs if not _is_tested(output / each.experiment_name, repeats)]
+    loads = [forecast_of_splits(each, repeats, logged_here=logged_here(each)) for each in ahead]
+    tests = [forecast(each, trains=False, logged_here=logged_here(each)) for each in ahead] if repeats == 1 else []
+    load = in_turn([*loads, *tests])
+    done = f", {len(configs) - len(ahead)} of them trained and tested before" if len(ahead) < len(configs) else ""
+    splits = f" on {repeats} splits" if repeats > 1 else ""
+    pictures = f" ({load.pictures})" if load.pictures else ""
+    what = f"{', '.join(map(about, configs))} on {configs[0].data.dataset}{pictures}{splits}{done}"
+    terminal.begins("compare", what, load, places(configs[0], output, load))
+
+
+def _is_tested(whole: Path, repeats: int) -> bool:
+    """Whether the experiment in `whole`, or the last of its splits, has results."""
+    last = split_folder(whole, repeats - 1) if repeats > 1 else whole
+    return (ExperimentFolder(last).visualizations / RESULTS).is_file()
 
 
 def check_comparable(configs: list[ExperimentConfig]) -> None:
@@ -159,4 +187,5 @@ def _write(found: dict[str, Any], folder: Path, tracker: Tracker) -> None:
     tracker.log_metrics({"best_val_srcc": rows[0]["val_srcc"], "test_srcc": rows[0]["srcc"]})
     tracker.log_tags({"best": found["best"]})
     for row in rows:
-        tracker.log_metrics({f"{row['name']}/{key}": row[key] for key in ("val_srcc", "srcc", "plcc", "difference")})
+        figures = {key: row[key] for key in ("val_srcc", "srcc", "plcc", "difference")}
+        tracker.log_metrics({f"compared/{row['name']}/{key}": value for key, value in figures.items()})

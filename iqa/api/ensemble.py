@@ -8,17 +8,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from iqa.api.calls import Terminal, as_found
-from iqa.api.evaluate import headline, judge, log_report, place_of
+from iqa.api.calls import Terminal, as_found, logged_here, places
+from iqa.api.evaluate import SCATTER, headline, judge, log_report, place_of
 from iqa.api.repeats import log_summary, test_figures
 from iqa.api.report import write_report
 from iqa.api.results import EvaluationResult, RepeatsResult, TrainingResult
 from iqa.config import ExperimentConfig
 from iqa.config.reading import with_settings
 from iqa.errors import UserError
+from iqa.evaluation.description import description
 from iqa.evaluation.evaluated import Evaluated, together
 from iqa.evaluation.report import RESULTS
 from iqa.files import experiment_label, split_folder
+from iqa.forecast import about, forecast, in_turn
 from iqa.metrics import scores
 from iqa.scoring.ensemble import read_members, write_members
 from iqa.tracking import open_run
@@ -76,7 +78,18 @@ def ensemble(
     job = Job(folder, members, dict(settings or {}), skip_tsne, Terminal(verbose))
     for single in [job.split(number) for number in range(splits)] or [job]:
         check_same_test(single)
+    if verbose:
+        _announce(job, splits)
     return judge_splits(job, splits) if splits else judge_together(job, parent=None)
+
+
+def _announce(job: Job, splits: int) -> None:
+    """The first line."""
+    configs = job.split(0).configs() if splits else job.configs()
+    load = in_turn(forecast(each, trains=False, logged_here=logged_here(each)) for each in configs)
+    each_split = f", {splits} splits" if splits else ""
+    what = f"{' and '.join(map(about, configs))} on {configs[0].data.dataset} ({load.pictures}){each_split}"
+    job.terminal.begins("ensemble", what, load, places(configs[0], job.folder, load))
 
 
 def check_distinct(folder: Path, members: list[Path]) -> None:
@@ -175,7 +188,8 @@ def judge_splits(job: Job, splits: int) -> RepeatsResult:
         for number in range(splits):
             job.terminal.say(f"split {number + 1} of {splits}")
             figures.append(test_figures(judge_together(job.split(number), parent=tracker.run_id).results))
-        return RepeatsResult(experiment_label(job.folder), job.folder, log_summary(tracker, job.folder, figures))
+        summary = log_summary(tracker, job.folder, figures)
+        return RepeatsResult(experiment_label(job.folder), job.folder, summary, tracker.link)
 
 
 def judge_together(job: Job, *, parent: str | None) -> EvaluationResult:
@@ -214,9 +228,10 @@ def judge_together(job: Job, *, parent: str | None) -> EvaluationResult:
             progress=job.terminal.bars,
         )
         job.terminal.say(f"  together: SRCC {report.results['metrics']['srcc']['value']:.4f}")
-        log_report(tracker, job.folder, place, headline(report.results, f"{label}_"), pictures=True)
-        run_id = tracker.run_id
-    return EvaluationResult(experiment_label(job.folder), job.folder / place, report, [], run_id)
+        log_report(tracker, job.folder, place, headline(report.results, label), pictures=True)
+        picture = tracker.log_preview(job.folder / place / SCATTER)
+        tracker.describe(description(report.results, each[0], picture=picture, members=list(map(str, job.members))))
+    return EvaluationResult(experiment_label(job.folder), job.folder / place, report, [], tracker.link)
 
 
 def _named(members: list[Path]) -> str:

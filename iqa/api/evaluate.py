@@ -10,21 +10,25 @@ from typing import Any, get_args
 
 import pandas as pd
 
-from iqa.api.calls import SILENT, Terminal, as_found
+from iqa.api.calls import SILENT, Terminal, as_found, logged_here, places
 from iqa.api.report import write_report
 from iqa.api.results import EvaluationResult, TrainingResult
 from iqa.config import ExperimentConfig
 from iqa.config.data import Preset
 from iqa.config.reading import with_settings
 from iqa.data.prepared import prepare
-from iqa.evaluation.description import NOTE, description
+from iqa.evaluation.description import description
 from iqa.evaluation.evaluated import Evaluated
 from iqa.evaluation.own_test import is_own, refuse_known
 from iqa.evaluation.report import RESULTS, TABLE
 from iqa.files import read_json
+from iqa.forecast import about, forecast
 from iqa.scoring import load_scorer
 from iqa.tracking import Figures, Tracker, fetch_experiment, metric_names, open_run, read_run_note
 from iqa.training.checkpoints import BEST, ExperimentFolder
+
+#: The figure that a run's description shows.
+SCATTER = "predictions_scatter.png"
 
 
 @as_found
@@ -55,6 +59,10 @@ def evaluate(
         place = fetch_experiment(str(place), Path("experiments") / str(place).removeprefix("runs:/"))
     folder = ExperimentFolder(place)
     config = with_settings(folder.read_config(), settings)
+    if verbose:
+        load = forecast(config, trains=False, logged_here=logged_here(config))
+        what = f"{place} by its {checkpoint}: {about(config)}, on {config.data.dataset} ({load.pictures})"
+        Terminal(verbose).begins("evaluate", what, load, places(config, folder.visualizations, load))
     return judge_experiment(folder, config, checkpoint, skip_tsne=skip_tsne, terminal=Terminal(verbose))
 
 
@@ -89,16 +97,14 @@ def judge_experiment(
             progress=terminal.bars,
         )
         tracker.log_config(config)
-        figures = headline(report.results, f"{label}_")
+        figures = headline(report.results, label)
         log_report(tracker, folder.path, place, figures, pictures=True)
         trained = tracker.on_run(trained_in)
         log_report(trained, folder.path, place, figures, pictures=evaluated.trained_on is None)
-        note = {NOTE: description(report.results, config)}
-        tracker.log_tags(note)
-        if evaluated.trained_on is None:
-            trained.log_tags(note)
-        run_id = tracker.run_id
-    return EvaluationResult(config.experiment_name, folder.path / place, report, history["epochs"], run_id)
+        for run in (tracker, trained) if evaluated.trained_on is None else (tracker,):
+            picture, settings = run.log_preview(folder.path / place / SCATTER), run.file_link("config.json")
+            run.describe(description(report.results, config, picture=picture, settings=settings))
+    return EvaluationResult(config.experiment_name, folder.path / place, report, history["epochs"], tracker.link)
 
 
 def place_of(folder: Path, evaluated: Evaluated, config: ExperimentConfig) -> tuple[str, str]:
@@ -167,16 +173,20 @@ def judge(
         score_name=store.score_name,
         scale=store.scale,
         calibrated=None if calibrated is None else calibrated.to_numpy(),
+        not_calibrated=scorer.not_calibrated,
         trained_on=None if own else learned.dataset,
         data=store.digest,
     )
 
 
-def headline(results: dict[str, Any], prefix: str = "test_") -> Figures:
+def headline(results: dict[str, Any], label: str = "test") -> Figures:
     """The figures that a table of runs compares, with their intervals, and each subset's SRCC.
+
+    Those of another data set than the one trained on go by its `label`.
 
     A subset whose name MLflow would not take, or would mix with another figure's, has one of its own there.
     """
+    prefix = "test/" if label == "test" else f"test/{label}/"
     figures = {}
     for name, metric in results["metrics"].items():
         figures[f"{prefix}{name}"] = metric["value"]

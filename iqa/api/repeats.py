@@ -6,6 +6,7 @@ One lucky split says little, so a figure worth quoting is the median of several,
 from __future__ import annotations
 
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,10 @@ from iqa.api.running import finish
 from iqa.config import ExperimentConfig
 from iqa.config.reading import override_config
 from iqa.errors import UserError
+from iqa.evaluation.description import repeats_description
 from iqa.evaluation.report import RESULTS
 from iqa.files import experiment_label, read_json, split_folder, write_json
+from iqa.forecast import Forecast, forecast, in_turn
 from iqa.tracking import Tracker, open_run, read_run_note
 from iqa.training.checkpoints import ExperimentFolder
 from iqa.training.losses import Loss, training_loss
@@ -74,9 +77,22 @@ def repeat(
             terminal.say(f"\nsplit {number + 1} of {repeats}")
             folder = ExperimentFolder(split_folder(whole.path, number))
             single = _split(config, number, experiment_label(folder.path))
-            finish(single, folder, parent=tracker.run_id, skip_tsne=True, loss=loss, terminal=terminal)
+            finish(single, folder, parent=tracker.run_id, skip_tsne=True, role="split", loss=loss, terminal=terminal)
             figures.append(test_figures(read_json(folder.visualizations / RESULTS)))
-        return RepeatsResult(config.experiment_name, whole.path, log_summary(tracker, whole.path, figures))
+        summary = log_summary(tracker, whole.path, figures)
+        return RepeatsResult(config.experiment_name, whole.path, summary, tracker.link)
+
+
+def forecast_of_splits(config: ExperimentConfig, repeats: int, *, logged_here: bool = False) -> Forecast:
+    """What training `config`, and with `repeats` testing it, on so many splits will take."""
+    if repeats == 1:
+        return forecast(config, logged_here=logged_here)
+    # Splits of scored pictures share all that is cached; of others each draws its own.
+    some = [_split(config, number, config.experiment_name) for number in range(1 if config.data.scored else repeats)]
+    once = in_turn(
+        [forecast(each, trains=trains, logged_here=logged_here) for each in some for trains in (True, False)]
+    )
+    return replace(once, files=once.files * repeats // len(some))
 
 
 def log_summary(tracker: Tracker, folder: Path, figures: list[dict[str, Any]]) -> dict[str, Any]:
@@ -88,6 +104,7 @@ def log_summary(tracker: Tracker, folder: Path, figures: list[dict[str, Any]]) -
         {f"test_{name}_{kind}": value for name, part in summary["test"].items() for kind, value in part.items()}
         | {f"test_{name}": part["median"] for name, part in summary["test"].items()}
     )
+    tracker.describe(repeats_description(summary, tracker.children_link()))
     return summary
 
 

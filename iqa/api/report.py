@@ -46,7 +46,7 @@ def write_report(
         IqaError: the directory cannot be written.
     """
     with progress_bar(total=len(FIGURES) + 2, desc="report", unit="part", shown=progress, leave=False) as bar:
-        report = compute(evaluated, best_epoch=best_epoch, skip_tsne=skip_tsne, seed=seed)
+        report = compute(evaluated, best_epoch=best_epoch, skip_tsne=skip_tsne, seed=seed, progress=progress)
         bar.update()
         drawn = []
         for name, draw in FIGURES.items():

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from iqa.config import ExperimentConfig
+from iqa.errors import UserError, nearest
 from iqa.records import EpochRecord
 
 if TYPE_CHECKING:
@@ -27,9 +28,11 @@ class Result:
 
     Attributes:
         folder: where its files are.
+        link: address of MLflow's table of runs; None where nothing is tracked, or the server does not answer.
     """
 
     folder: Path
+    link: str | None
 
     def figures(self) -> list[tuple[str, str]]:
         """Figures of merit in words: what, and how much."""
@@ -81,6 +84,7 @@ class TrainingResult(Result):
     history: Sequence[EpochRecord]
     best: EpochRecord | None
     score_name: str
+    link: str | None = None
 
     @property
     def title(self) -> str:
@@ -88,12 +92,9 @@ class TrainingResult(Result):
 
     def figures(self) -> list[tuple[str, str]]:
         told = [("epochs", str(len(self.history)))]
-        if self.best is not None:
-            told += [("best epoch", str(self.best.epoch))]
-            told += [
-                (f"validation {MEASURES[name]}", _number(getattr(self.best, f"val_{name}")))
-                for name in ("srcc", "plcc", "krcc", "rmse")
-            ]
+        if best := self.best:
+            told += [("best epoch", str(best.epoch))]
+            told += [(f"validation {shown}", _number(getattr(best, f"val_{name}"))) for name, shown in MEASURES.items()]
         return [*told, ("against", self.score_name)]
 
     def pictures(self) -> list[Path]:
@@ -103,7 +104,7 @@ class TrainingResult(Result):
         """Loss, SRCC, PLCC and learning rate over the epochs."""
         from iqa.plots.training import training_curves
 
-        best = None if self.best is None else self.best.epoch
+        best = self.best.epoch if self.best else None
         return training_curves([record.to_dict() for record in self.history], best_epoch=best)
 
 
@@ -116,14 +117,13 @@ class EvaluationResult(Result):
         folder: with test_results.json, test_predictions.csv and the figures.
         report: every number, table and layout.
         history: the records of training, one per epoch.
-        run_id: of its run in MLflow; None where nothing is tracked.
     """
 
     name: str
     folder: Path
     report: Report
     history: Sequence[Mapping[str, Any]]
-    run_id: str | None = None
+    link: str | None = None
 
     @property
     def title(self) -> str:
@@ -135,10 +135,10 @@ class EvaluationResult(Result):
         return self.report.results
 
     def figures(self) -> list[tuple[str, str]]:
-        found = [("pictures", str(self.results["n"]))]
-        found += [(label, _with_interval(self.results["metrics"][name])) for name, label in MEASURES.items()]
-        found += [(f"SRCC within {name}", _number(part["srcc"])) for name, part in self.results["by_subset"].items()]
-        return [*found, ("against", self.results["score_name"])]
+        results = self.results
+        whole = [(label, _with_interval(results["metrics"][name])) for name, label in MEASURES.items()]
+        within = [(f"SRCC within {name}", _number(part["srcc"])) for name, part in results["by_subset"].items()]
+        return [("pictures", str(results["n"])), *whole, *within, ("against", results["score_name"])]
 
     def plot(self, name: str = "predictions_scatter") -> Figure:
         """A figure of the report: predictions_scatter, cluster_distribution, features_pca, ...
@@ -146,7 +146,6 @@ class EvaluationResult(Result):
         Raises:
             UserError: there is no such figure of this test.
         """
-        from iqa.errors import UserError, nearest
         from iqa.plots.report import FIGURES
 
         known = {file.removesuffix(".png"): draw for file, draw in FIGURES.items()}
@@ -169,6 +168,7 @@ class RepeatsResult(Result):
     name: str
     folder: Path
     summary: dict[str, Any]
+    link: str | None = None
 
     @property
     def title(self) -> str:
@@ -178,9 +178,8 @@ class RepeatsResult(Result):
         def told(part: Mapping[str, float]) -> str:
             return f"median {part['median']:.4f} [{part['low']:.4f}, {part['high']:.4f}]"
 
-        rows = [
-            (f"test {MEASURES[name]}", told(part)) for name, part in self.summary["test"].items() if name in MEASURES
-        ]
+        test = self.summary["test"]
+        rows = [(f"test {MEASURES[name]}", told(part)) for name, part in test.items() if name in MEASURES]
         return rows + [(f"SRCC within {name}", told(part)) for name, part in self.summary["by_subset"].items()]
 
     def plot(self) -> Figure:
@@ -201,6 +200,7 @@ class ComparisonResult(Result):
 
     folder: Path
     found: dict[str, Any]
+    link: str | None = None
 
     @property
     def title(self) -> str:
@@ -209,8 +209,7 @@ class ComparisonResult(Result):
     def figures(self) -> list[tuple[str, str]]:
         rows = []
         for part in self.found["experiments"]:
-            difference = part["difference"]
-            verdict = "best by validation" if difference is None else difference["verdict"]
+            verdict = (part["difference"] or {"verdict": "best by validation"})["verdict"]
             rows.append((part["name"], f"test SRCC {_with_interval(part['srcc'])}: {verdict}"))
         return rows
 
@@ -234,6 +233,7 @@ class TuningResult(Result):
     folder: Path
     findings: dict[str, Any]
     tuned: Path
+    link: str | None = None
 
     @property
     def title(self) -> str:
@@ -265,6 +265,7 @@ class ScoringResult(Result):
     folder: Path
     summary: dict[str, Any]
     table: pd.DataFrame
+    link: str | None = None
 
     @property
     def title(self) -> str:
@@ -281,7 +282,6 @@ class ScoringResult(Result):
         Raises:
             UserError: no picture was scored.
         """
-        from iqa.errors import UserError
         from iqa.plots.scores import score_histogram
 
         scores = self.table["score"].dropna().to_numpy()

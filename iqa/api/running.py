@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from iqa.api.calls import SILENT, Terminal
 from iqa.api.evaluate import judge_experiment
 from iqa.api.results import TrainingResult
 from iqa.config import ExperimentConfig
+from iqa.evaluation.description import untested
 from iqa.evaluation.report import RESULTS
 from iqa.files import read_json
 from iqa.records import EpochRecord
@@ -15,11 +18,18 @@ from iqa.training.losses import Loss, training_loss
 from iqa.training.session import Session, settled
 
 
-def run_training(session: Session, *, parent: str | None = None, terminal: Terminal = SILENT) -> TrainingResult:
+def run_training(
+    session: Session,
+    *,
+    parent: str | None = None,
+    role: Literal["train", "split"] = "train",
+    terminal: Terminal = SILENT,
+) -> TrainingResult:
     """Run a training to its end.
 
     Args:
         parent: id of the MLflow run that this one is a child of.
+        role: whether it is an experiment, or one of several splits of one.
     """
     config, folder = session.config, session.folder
     facts = session.facts()
@@ -29,7 +39,7 @@ def run_training(session: Session, *, parent: str | None = None, terminal: Termi
         session.claimed() as place,
         open_run(
             config,
-            role="train",
+            role=role,
             name=config.experiment_name,
             parent=parent,
             run_id=earlier,
@@ -52,10 +62,14 @@ def run_training(session: Session, *, parent: str | None = None, terminal: Termi
             for record in session.run():
                 tracker.log_epoch(record)
                 terminal.say(line(record, config.training.epochs))
-        tracker.log_metrics(session.summary())
+        summary = session.summary()
+        tracker.log_metrics(summary)
+        settings = tracker.file_link("config.json")
+        tracker.describe(untested(config, summary, settings=settings, folder=str(folder.path)))
         tracker.log_files(folder.path, None)
         tracker.log_served_model(folder.path)
-    return TrainingResult(config, folder.path, session.trainer.history, session.trainer.best, session.store.score_name)
+    trainer = session.trainer
+    return TrainingResult(config, folder.path, trainer.history, trainer.best, session.store.score_name, tracker.link)
 
 
 def finish(
@@ -64,6 +78,7 @@ def finish(
     *,
     parent: str | None,
     skip_tsne: bool,
+    role: Literal["train", "split"] = "train",
     loss: Loss = training_loss,
     terminal: Terminal = SILENT,
 ) -> None:
@@ -72,6 +87,7 @@ def finish(
     Args:
         parent: id of the MLflow run that the training is a child of.
         skip_tsne: draw no t-SNE, which takes a test longest.
+        role: as `run_training` takes it.
 
     Raises:
         UserError: the folder holds another experiment of this name.
@@ -83,7 +99,7 @@ def finish(
         terminal.say("trained and tested before")
         return
     session = Session(config, experiment, resume=True, loss=loss, progress=terminal.bars)
-    run_training(session, parent=parent, terminal=terminal)
+    run_training(session, parent=parent, role=role, terminal=terminal)
     judge_experiment(experiment, config, BEST, skip_tsne=skip_tsne, terminal=terminal)
 
 

@@ -13,16 +13,17 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from iqa.api.calls import Terminal, as_found
+from iqa.api.calls import Terminal, as_found, logged_here, places
 from iqa.api.results import ScoringResult
 from iqa.config import ExperimentConfig
 from iqa.config.reading import with_settings
 from iqa.data.store.pictures import read_rgb
 from iqa.errors import Interrupted, UserError
 from iqa.evaluation.evaluated import PSEUDO
+from iqa.forecast import about, in_turn, scoring
 from iqa.plots.scores import PSEUDO_CAVEAT, THUMBNAIL, Shown, choose_ends, contact_sheet, score_histogram
 from iqa.plots.style import save_drawn_by
-from iqa.progress import progress_bar
+from iqa.progress import one_step, progress_bar
 from iqa.scoring import Ensemble, Scorer, load_model
 from iqa.scoring.inputs import Inputs, find_inputs
 from iqa.scoring.journal import Journal, free_folder, stamp
@@ -123,20 +124,46 @@ def score(
     job = Job(options, config, scorer, inputs, folder, format, batch_size, Terminal(verbose))
     with Journal(folder, model=scorer.digest, inputs=inputs) as journal:
         pending = journal.pending(inputs)
-        summary = None if pending else finished(folder, inputs, format)
+        if verbose:
+            _announce(job, len(pending))
+        summary, link = None if pending else finished(folder, inputs, format), None
         if summary is None:
-            summary = _score_and_log(job, journal, pending)
+            summary, link = _score_and_log(job, journal, pending)
         else:
             job.terminal.say(f"nothing is new: {counted(summary['pictures'])} dealt with before")
-        return ScoringResult(folder, summary, journal.table(inputs))
+        return ScoringResult(folder, summary, journal.table(inputs), link)
+
+
+def _announce(job: Job, pending: int) -> None:
+    """The first line; what was scored before takes nothing."""
+    models = job.scorer.members if isinstance(job.scorer, Ensemble) else [job.scorer]
+    load = in_turn(
+        scoring(
+            each.model,
+            pending,
+            each.views.side,
+            batch_size=job.batch_size,
+            precision=each.precision,
+            logged_here=logged_here(job.config),
+        )
+        for each in models
+    )
+    new = "" if pending == len(job.inputs.names) else f"{pending} new of "
+    model = " and ".join(about(each.config) for each in models)
+    what = f"{new}{counted(len(job.inputs.names))} of {job.inputs.root} by {job.options['model']}: {model}"
+    job.terminal.begins("score", what, load, places(job.config, job.output))
 
 
 def counted(number: int) -> str:
     return "1 picture" if number == 1 else f"{number} pictures"
 
 
-def _score_and_log(job: Job, journal: Journal, pending: list[str]) -> dict[str, Any]:
-    """Score what is pending, write the results and log them; one run for each folder of results."""
+def _score_and_log(job: Job, journal: Journal, pending: list[str]) -> tuple[dict[str, Any], str | None]:
+    """Score what is pending, write the results and log them; one run for each folder of results.
+
+    Returns:
+        the summary, and the address of MLflow's table of runs.
+    """
     names = dict.fromkeys(job.inputs.names)
     with open_run(
         job.config,
@@ -158,7 +185,8 @@ def _score_and_log(job: Job, journal: Journal, pending: list[str]) -> dict[str, 
             ) from None
         seconds = time.monotonic() - start
         speed = {"seconds": seconds, "images_per_second": len(pending) / seconds} if pending else {}
-        return _write_results(job, journal.table(job.inputs), speed, tracker)
+        with one_step("writing results", shown=job.terminal.bars):
+            return _write_results(job, journal.table(job.inputs), speed, tracker), tracker.link
 
 
 def _score(job: Job, journal: Journal, pending: list[str]) -> None:
@@ -188,8 +216,12 @@ def _write_results(job: Job, table: pd.DataFrame, speed: dict[str, Any], tracker
     for name in summary["figures"]:
         tracker.log_picture(job.output / name)
     write_summary(job.output, summary)
-    tracker.log_metrics({key: summary[key] for key in ("pictures", "scored", "unreadable", *speed)})
-    tracker.log_metrics({f"score_{key}": value for key, value in (summary["score"] or {}).items()})
+    counts = {f"score_{key}": summary[key] for key in ("pictures", "scored", "unreadable")}
+    spread = {f"score_{key}": value for key, value in (summary["score"] or {}).items()}
+    tracker.log_metrics(counts | spread | speed)
+    pictures = [tracker.log_preview(job.output / name) for name in summary["figures"]]
+    told = f"**{counted(summary['scored'])} of {job.inputs.root} scored**, {summary['unreadable']} unreadable"
+    tracker.describe("\n\n".join([told, *pictures]))
     tracker.log_dataset(
         table[["image"]],
         name=job.inputs.label,

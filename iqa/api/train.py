@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from iqa.api.calls import Terminal, as_found
-from iqa.api.repeats import repeat
+from iqa.api.calls import Terminal, as_found, logged_here, places
+from iqa.api.repeats import forecast_of_splits, repeat
 from iqa.api.results import RepeatsResult, TrainingResult
 from iqa.api.running import run_training
 from iqa.config import ExperimentConfig
 from iqa.config.reading import read_config
 from iqa.errors import UserError
+from iqa.forecast import about
 from iqa.training.checkpoints import ExperimentFolder
 from iqa.training.losses import Loss, training_loss
 from iqa.training.session import Session
@@ -48,9 +49,13 @@ def train(
     read = read_config(config, settings)
     if repeats < 1:
         raise UserError("--repeats counts splits", got=repeats, expected="1 or more")
-    terminal = Terminal(verbose)
+    terminal, folder = Terminal(verbose), Path(output) / read.experiment_name
+    if verbose:
+        load = forecast_of_splits(read, repeats, logged_here=logged_here(read))
+        splits = f", {repeats} splits, each tested" if repeats > 1 else ""
+        what = f"{about(read)} on {read.data.dataset} ({load.pictures}), {read.training.epochs} epochs{splits}"
+        terminal.begins("train", what, load, places(read, folder, load))
     if repeats > 1:
         return repeat(read, Path(output), repeats, resume=resume, loss=loss, terminal=terminal)
-    folder = ExperimentFolder(Path(output) / read.experiment_name)
-    session = Session(read, folder, resume=resume, loss=loss, progress=terminal.bars)
+    session = Session(read, ExperimentFolder(folder), resume=resume, loss=loss, progress=terminal.bars)
     return run_training(session, terminal=terminal)

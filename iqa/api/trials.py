@@ -8,6 +8,7 @@ from typing import Any
 
 from iqa.api.calls import Terminal
 from iqa.config import ExperimentConfig
+from iqa.errors import first_line
 from iqa.progress import progress_bar
 from iqa.records import EpochRecord
 from iqa.tracking import Tracker, standard_tags
@@ -29,6 +30,8 @@ class TrialReporter:
         self._bar: Any = None
         self._study: PlannedStudy | None = None
         self._best: float | None = None
+        #: Pages of the runs that this process opened, by name.
+        self.pages: dict[str, str | None] = {}
 
     def follow(self, tracker: Tracker, study: PlannedStudy | None, budget: int) -> None:
         """Open runs under `tracker`'s, and show how far `study` is."""
@@ -47,6 +50,7 @@ class TrialReporter:
         self._count()
         if self._tracker is not None:
             self._child = self._tracker.open_child(name, standard_tags(self._config, "trial"), values)
+            self.pages[name] = self._tracker.run_link(self._child.run_id)
 
     def epoch(self, record: EpochRecord) -> None:
         self._epochs += 1
@@ -59,8 +63,8 @@ class TrialReporter:
     def ended(self, state: str, reason: str | None = None) -> None:
         if self._child is not None:
             self._child.log_metrics({"best_val_srcc": self._best})
-            lines = (reason or "").splitlines()
-            self._child.close_child(STATUS[state], {"trial_state": state, "error": lines[0] if lines else None})  # type: ignore[arg-type]
+            error = first_line(reason) if reason else None
+            self._child.close_child(STATUS[state], {"trial_state": state, "error": error})  # type: ignore[arg-type]
         values = ", ".join(f"{key.partition('.')[2]} {_short(value)}" for key, value in self._values.items())
         srcc = "  -   " if self._best is None else f"{self._best:.4f}"
         seconds = time.monotonic() - self._started

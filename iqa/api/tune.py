@@ -6,21 +6,24 @@ import json
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from optuna.storages import BaseStorage
 
-from iqa.api.calls import Terminal, as_found
+from iqa.api.calls import Terminal, as_found, places
 from iqa.api.results import TuningResult
 from iqa.api.trials import TrialReporter
 from iqa.config import ExperimentConfig
 from iqa.config.reading import read_config, with_settings
 from iqa.errors import Interrupted
 from iqa.files import keep_aside, write_json, write_text
+from iqa.forecast import FIGURES, about, forecast
 from iqa.plots.style import save_drawn_by
 from iqa.plots.tuning import recommendation
+from iqa.progress import one_step
 from iqa.tracking import Tracker, open_run
 from iqa.tuning.findings import as_markdown, conclude, header, tuned_config
 from iqa.tuning.pictures import draw_search
@@ -30,6 +33,11 @@ from iqa.tuning.space import read_space
 from iqa.tuning.storage import open_storage, quietly
 from iqa.tuning.workbench import Workbench
 from iqa.tuning.workers import Workers
+
+#: Bytes that a trial leaves in databases.
+TRIAL = 30_000
+#: Trials that the description of a study lists.
+MOST_TRIALS = 10
 
 log = logging.getLogger(__name__)
 
@@ -76,9 +84,9 @@ def tune(
     with quietly(), ExitStack() as helpers:
         opened = open_storage(storage, heartbeat)
         helpers.enter_context(Workers(workers, read, folder, storage=storage, study=name, heartbeat=heartbeat))
-        findings = run_study(read, opened, name, folder, helpers, Terminal(verbose))
+        findings, link = run_study(read, opened, name, folder, helpers, Terminal(verbose))
         target = write_tuned(read, findings, Path(tuned) / f"{name}.json", "iqa.tune")
-    return TuningResult(folder, findings, target)
+    return TuningResult(folder, findings, target, link)
 
 
 def run_study(
@@ -90,7 +98,7 @@ def run_study(
     terminal: Terminal,
     *,
     helps: bool = False,
-) -> dict[str, Any]:
+) -> tuple[dict[str, Any], str | None]:
     """Search, confirm and recommend; all of it is told to MLflow and written to `folder`.
 
     Args:
@@ -98,8 +106,10 @@ def run_study(
         helps: be one of another command's workers, and leave the writing to it.
 
     Returns:
-        What recommendations.json holds.
+        what recommendations.json holds, and the address of MLflow's table of runs.
     """
+    if terminal.verbose and not helps:
+        _announce(config, folder, terminal)
     bench = Workbench(config, progress=terminal.bars)
     if helps:
         await_plan(storage, name)
@@ -129,10 +139,20 @@ def run_study(
                 terminal.say(f"\nconfirming what was found on {config.tuning.confirmations} other splits")
                 findings = conclude(search, bench, reporter, storage)
         if helps:
-            return findings
-        write_findings(search, findings, folder, tracker)
+            return findings, tracker.link
+        with one_step("writing findings", shown=terminal.bars):
+            write_findings(search, findings, folder, tracker)
+        tracker.describe(study_description(search, findings, folder, reporter, tracker))
         tracker.bury_dead()
-    return findings
+    return findings, tracker.link
+
+
+def _announce(config: ExperimentConfig, folder: Path, terminal: Terminal) -> None:
+    """The first line; trials leave no checkpoints."""
+    load = replace(forecast(config), files=2 * FIGURES + TRIAL * config.tuning.trials)
+    trials = f"{config.tuning.trials} trials of up to {config.training.epochs} epochs"
+    what = f"{trials}: {about(config)} on {config.data.dataset} ({load.pictures}), memory for each worker"
+    terminal.begins("tune", what, load, places(config, folder, load))
 
 
 @contextmanager
@@ -180,17 +200,35 @@ def write_findings(search: Search, findings: dict[str, Any], folder: Path, track
     trials = findings["trials"]
     tracker.log_metrics(
         {
-            "baseline_val_srcc": findings["baseline"]["mean"],
-            "tuned_val_srcc": findings["tuned"]["mean"],
-            "tuned_minus_baseline": findings["difference"]["mean"],
-            **{f"trials_{state}": float(count) for state, count in trials.items()},
+            "study/baseline_val_srcc": findings["baseline"]["mean"],
+            "study/tuned_val_srcc": findings["tuned"]["mean"],
+            "study/tuned_minus_baseline": findings["difference"]["mean"],
+            **{f"study/trials_{state}": float(count) for state, count in trials.items()},
             **{
-                f"recommended_{key.partition('.')[2]}": float(value)
+                f"study/recommended_{key.partition('.')[2]}": float(value)
                 for key, value in findings["values"].items()
                 if isinstance(value, int | float)
             },
         }
     )
+
+
+def study_description(
+    search: Search, findings: dict[str, Any], folder: Path, reporter: TrialReporter, tracker: Tracker
+) -> str:
+    """The recommendation, its picture, and the best trials with links to their runs."""
+    children = tracker.children_link()
+    trials = f"[all of them]({children})" if children else "all of them are child runs"
+    lines = [
+        *(tracker.log_preview(folder / "recommendation.png"), "", as_markdown(findings)),
+        *(f"## Best trials ({trials})", "", "| trial | validation SRCC | settings |", "| --- | --- | --- |"),
+    ]
+    for trial in search.completed()[:MOST_TRIALS]:
+        name = f"trial {trial.number}"
+        values = ", ".join(f"{key.partition('.')[2]} {value}" for key, value in trial.params.items())
+        page = reporter.pages.get(name)
+        lines.append(f"| {f'[{name}]({page})' if page else name} | {trial.value or 0:.4f} | {values} |")
+    return "\n".join(lines)
 
 
 def write_tuned(config: ExperimentConfig, findings: dict[str, Any], target: Path, command: str) -> Path:

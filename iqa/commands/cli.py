@@ -18,6 +18,9 @@ from iqa.errors import Interrupted, IqaError
 #: glibc's mallopt: bytes from which memory is mapped for one allocation alone, and of free memory that is returned.
 _MALLOPT = {"M_MMAP_THRESHOLD": (-3, 2**30), "M_TRIM_THRESHOLD": (-1, 2**31 - 1)}
 
+#: Said beside calibrated scores that no mapping was found for, with the reason.
+NOT_CALIBRATED = "calibrated scores are the model's own, stretched to the scale: {}"
+
 
 def run_command(main: Callable[[list[str]], object], arguments: list[str]) -> None:
     """Run `main(arguments)` and leave the process: 0 done, 1 failed while running, 2 bad input, 130 interrupted.
@@ -67,6 +70,12 @@ def add_flag(parser: argparse.ArgumentParser, name: str, help_text: str) -> None
 def listed(words: Sequence[str]) -> list[str]:
     """The files of an option that takes several: `mlflow run` hands on a list as one word, with spaces or commas."""
     return [name for word in words for name in ([word] if os.path.exists(word) else word.replace(",", " ").split())]
+
+
+def show_link(link: str | None) -> None:
+    """Where to look at the runs, as the last line of a command that logged one."""
+    if link:
+        print(f"browse every run (start `make ui` or `mlflow ui` where no server runs):\n  {link}")
 
 
 def _truth(text: str) -> bool:

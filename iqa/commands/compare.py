@@ -7,7 +7,7 @@ EXPERIMENTS/<name>-comparison/. An override holds for every config.
 
 from __future__ import annotations
 
-from iqa.commands.cli import listed, parser_for
+from iqa.commands.cli import listed, parser_for, show_link
 from iqa.config.reading import load_config
 
 
@@ -27,3 +27,4 @@ def main(arguments: list[str]) -> None:
 
     done = compare(configs, name=options.name, output=options.output, repeats=options.repeats, verbose=True)
     print(f"\n{(done.folder / 'comparison.md').read_text(encoding='utf-8')}\nfiles: {done.folder}")
+    show_link(done.link)

@@ -7,13 +7,25 @@ from pathlib import Path
 from iqa.commands.cli import parser_for
 from iqa.config.reading import load_config
 from iqa.config.recipes import recipe_texts
-from iqa.files import write_text
+from iqa.files import roughly, write_text
+from iqa.progress import tell
 
 
 def main(arguments: list[str]) -> None:
     parser = parser_for("configs", __doc__, "Each is also known by its name alone: iqa train --config quick_test.")
     parser.add_argument("--output", default="configs", help="folder for the JSON files (default: %(default)s)")
-    for path in generate_all_configs(parser.parse_args(arguments).output):
+    output = parser.parse_args(arguments).output
+    texts = recipe_texts().values()
+    size = sum(len(text.encode()) for text in texts)
+    # The paths alone are on stdout.
+    tell(
+        f"configs: {len(texts)} experiments as JSON; about {roughly(size)} of disk, next to no memory; writes {output}",
+        work="configs",
+        what=f"{len(texts)} experiments as JSON",
+        disk=size,
+        writes=[output],
+    )
+    for path in generate_all_configs(output):
         print(path)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from iqa.commands.cli import add_flag, parser_for
+from iqa.commands.cli import NOT_CALIBRATED, add_flag, parser_for, show_link
 from iqa.config.reading import parse_overrides
 
 if TYPE_CHECKING:
@@ -61,8 +61,9 @@ def show(done: EvaluationResult) -> None:
     for subset, part in results["by_subset"].items():
         figure = "too few" if part["srcc"] is None else f"SRCC {part['srcc']:.4f}"
         print(f"    {subset}: {figure}  ({part['n']} pictures)")
+    for note in results["not_calibrated"]:
+        print(NOT_CALIBRATED.format(note))
     print("files:")
     for path in sorted(p for p in done.folder.parent.rglob("*") if p.is_file() and not p.name.startswith(".")):
         print(f"  {path}")
-    if done.run_id:
-        print("browse every run: make ui, then http://127.0.0.1:5000/#/experiments/0/runs")
+    show_link(done.link)

@@ -10,7 +10,7 @@ import argparse
 import os
 from typing import TYPE_CHECKING
 
-from iqa.commands.cli import parser_for
+from iqa.commands.cli import NOT_CALIBRATED, parser_for, show_link
 from iqa.config.reading import parse_overrides
 from iqa.errors import IqaError
 
@@ -78,10 +78,11 @@ def show(done: ScoringResult) -> None:
     if summary.get("several_frames"):
         print(f"of {counted(summary['several_frames'])} with several frames or pages the first is scored")
     for note in summary.get("not_calibrated", []):
-        print(f"calibrated scores are the model's own, stretched to the scale: {note}")
+        print(NOT_CALIBRATED.format(note))
     if "images_per_second" in summary:
         print(f"{summary['images_per_second']:.1f} images/s")
     print("files:")
     for name in RESULTS:
         if (output / name).is_file():
             print(f"  {output / name}")
+    show_link(done.link)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from iqa.commands.cli import add_flag, parser_for
+from iqa.commands.cli import add_flag, parser_for, show_link
 from iqa.config.reading import describe_config, load_config
 from iqa.errors import UserError
 
@@ -55,6 +55,7 @@ def show(done: TrainingResult) -> None:
             f"experiment folder: {done.folder}\n"
             f"judge it: iqa evaluate --experiment {done.folder}"
         )
+    show_link(done.link)
 
 
 def show_splits(done: RepeatsResult) -> None:
@@ -67,3 +68,4 @@ def show_splits(done: RepeatsResult) -> None:
             f"  {name:<14} {part['median']:.4f}  {part['mean']:.4f} +- {part['std']:.4f}"
             f"  [{part['low']:.4f}, {part['high']:.4f}]"
         )
+    show_link(done.link)

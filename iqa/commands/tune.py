@@ -12,7 +12,7 @@ import shlex
 from contextlib import ExitStack
 from pathlib import Path
 
-from iqa.commands.cli import parser_for
+from iqa.commands.cli import parser_for, show_link
 from iqa.config.reading import load_config, override_config
 from iqa.tuning.workers import Workers, share_processor
 
@@ -39,7 +39,7 @@ def main(arguments: list[str]) -> None:
         from iqa.api.calls import Terminal
         from iqa.api.tune import run_study, write_tuned
 
-        findings = run_study(config, storage, name, folder, helpers, Terminal(verbose=True), helps=options.helper)
+        findings, link = run_study(config, storage, name, folder, helpers, Terminal(verbose=True), helps=options.helper)
     if options.helper:
         return
     print((folder / "recommendations.md").read_text(encoding="utf-8"))
@@ -47,6 +47,7 @@ def main(arguments: list[str]) -> None:
     command = shlex.join(["iqa", "tune", *arguments])
     target = write_tuned(config, findings, Path(options.tuned) / f"{name}.json", command)
     print(f"\ntuned config: {target}\ntrain it: iqa train --config {target}")
+    show_link(link)
 
 
 def read_arguments(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:

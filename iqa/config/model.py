@@ -65,8 +65,12 @@ class ModelConfig(Section):
     pretrained: bool = True
     #: Local weights file (.pth or .safetensors), used before any installed package or hub.
     weights: str | None = None
-    #: Feature maps that are pooled: every stage's, or only the last.
-    stages: Literal["all", "last"] = "all"
+    #: Feature maps that are pooled: every stage's, all but the last, which knows what a picture shows better than how
+    #: good it is, or only the last.
+    stages: Literal["all", "early", "last"] = "all"
+    #: What is normalised in a picture's features: all together, or those of each map by themselves, so that large
+    #: maps do not drown small ones.
+    normalise: Literal["together", "by_map"] = "together"
     #: How: mean and standard deviation of each map, the mean alone, or both and the covariances of maps ("bilinear":
     #: more features, for a frozen backbone with pca_dim).
     pooling: Literal["mean_std", "mean", "bilinear"] = "mean_std"
@@ -93,7 +97,7 @@ class ModelConfig(Section):
             "model.freeze_backbone": self.freeze_backbone,
             "several backbones": "+" in self.backbone,
             "several model.scales": len(self.scales) > 1,
-            "model.stages 'last'": self.stages == "last",
+            f"model.stages '{self.stages}'": self.stages != "all",
         }
         if found := [name for name, there in hindrances.items() if there]:
             raise ValueError(

@@ -104,8 +104,12 @@ def create_quick_test_config() -> Config:
         dataset="photos", train_samples=1500, val_samples=400, test_samples=400, batch_size=64, picture_size=128
     )
     config["model"].update(backbone="tf_efficientnet_lite0", n_clusters=4, freeze_backbone=True)
-    config["model"]["mixture"] = {"dim": 4, "covariance": "tied"}
-    config["training"].update(epochs=12, learning_rate=3e-4, scheduler="one_cycle", scheduler_params={})
+    # Nine photographs to learn from: what they show is not to be learned, so a small head sees early maps.
+    config["model"].update(stages="early", normalise="by_map", feature_dim=256, hidden_dim=128, dropout=0.7)
+    # Late, when the embedding has settled: what happened to pictures then tells the clusters apart.
+    config["model"]["mixture"] = {"dim": 4, "warmup_epochs": 8}
+    config["training"].update(epochs=12, optimizer="adamw", weight_decay=0.3, ema_decay=0.99)
+    config["training"].update(scheduler="one_cycle", scheduler_params={})
     return config
 
 

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,19 +20,23 @@ from iqa.data.scored.joins import UNREADABLE
 from iqa.data.scored.load import load_scored
 from iqa.data.splits import redraw
 from iqa.data.store.batches import Batches
-from iqa.data.store.cache import KNOWN_BY, cache_folder, open_or_build, recipe_key
-from iqa.data.store.squares import open_squares
+from iqa.data.store.cache import KNOWN_BY, cache_folder, glimpse, open_or_build, recipe_key
+from iqa.data.store.squares import count_squares, expected_squares, open_squares, squares_folder
 from iqa.data.store.views import ViewPolicy
 from iqa.data.synthetic import distortions, pseudo_mos
+from iqa.data.synthetic.clean import CleanSource
 from iqa.data.synthetic.prepare import MANIFEST, PIXELS, build_pictures
 from iqa.data.synthetic.sources import load_clean
 from iqa.errors import UserError
 from iqa.files import read_json
+from iqa.progress import one_step
 
-__all__ = ["Batches", "PixelStore", "prepare"]
+__all__ = ["Batches", "Expected", "PixelStore", "expect", "prepare"]
 
 #: Goes up when the same settings give other pictures or another layout.
 VERSION = 3
+#: Bytes of a table that is read twice without anybody noticing: some hundred thousand rows take seconds.
+LARGE_TABLE = 2 * 10**6
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,7 +121,74 @@ def prepare(data: DataConfig, *, progress: bool | None = None, to_train: bool = 
         UserError: the data set is missing, too small or has pictures or scores that cannot be used.
         IqaError: no room in the cache folder.
     """
-    return _scored(data, progress, to_train) if data.scored else _synthetic(data, progress)
+    with one_step(f"opening {data.dataset}", shown=progress):
+        return _scored(data, progress, to_train) if data.scored else _synthetic(data, progress)
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What preparing a data section will come to, told before it is done.
+
+    Attributes:
+        name: of the cache's folder.
+        pictures: of each split; None where only reading a large table, or the hub, can tell.
+        squares: of all pictures, about; of one, at most, where their number is not known.
+        side: of a square in pixels.
+        digest: of the squares, where the cache has them.
+    """
+
+    name: str
+    pictures: dict[str, int] | None
+    squares: int
+    side: int
+    digest: str | None = None
+
+    @property
+    def missing(self) -> int:
+        """Bytes that the cache lacks."""
+        return 0 if self.digest else 3 * self.side**2 * self.squares
+
+
+def expect(data: DataConfig, *, to_train: bool = True) -> Expected:
+    """What `prepare` will come to; a few pictures are decoded for it, and nothing is written.
+
+    Raises:
+        UserError: as `prepare` raises it for what shows before pictures are decoded.
+    """
+    root = cache_folder(data.cache_dir)
+    if not data.scored:
+        source, samples = load_clean(data), _samples(data)
+        name = f"{data.dataset}-{recipe_key(_recipe(data, source))}"
+        return Expected(name, samples, sum(samples.values()), source.picture_size, glimpse(root / name))
+    views = ViewPolicy.from_config(data)
+    if data.dataset == "huggingface" or _is_large(data):
+        return Expected(data.dataset, None, views.crops, views.side)
+    with _unheard():
+        found = load_scored(data, judged_whole=not to_train)
+    names = found.manifest["image"].sort_values().tolist()
+    counts = {split: int((found.manifest["split"] == split).sum()) for split in SPLITS}
+    folder = squares_folder(root, data.dataset, found.fingerprint, names, views)
+    digest = glimpse(folder)
+    squares = expected_squares(names, found.read, views) if digest is None else count_squares(folder)
+    return Expected(folder.name, counts, squares, views.side, digest)
+
+
+@contextmanager
+def _unheard() -> Iterator[None]:
+    """What there is to be said of a table is said when it is read to be used."""
+    told = logging.getLogger("iqa.data.scored")
+    before = told.level
+    told.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        told.setLevel(before)
+
+
+def _is_large(data: DataConfig) -> bool:
+    """Whether a user's own table takes long to read."""
+    table = Path(data.root or "").expanduser() / (data.csv or "")
+    return data.dataset == "csv" and table.is_file() and table.stat().st_size > LARGE_TABLE
 
 
 def _scored(data: DataConfig, progress: bool | None, to_train: bool) -> PixelStore:
@@ -157,21 +232,13 @@ def _scored(data: DataConfig, progress: bool | None, to_train: bool) -> PixelSto
 def _synthetic(data: DataConfig, progress: bool | None) -> PixelStore:
     """Clean pictures, distorted and given pseudo-MOS by the recipe: one square each."""
     source = load_clean(data)
-    recipe = {
-        "dataset": data.dataset,
-        "source": source.fingerprint,
-        "samples": [data.samples(split) for split in SPLITS],
-        "pristine_share": data.pristine_share,
-        "picture_size": source.picture_size,
-        "seed": data.seed,
-        "versions": {"distortions": distortions.VERSION, "pseudo_mos": pseudo_mos.VERSION, "pixels": VERSION},
-    }
+    recipe = _recipe(data, source)
     folder, cached = open_or_build(
         cache_folder(data.cache_dir),
         f"{data.dataset}-{recipe_key(recipe)}",
         recipe,
         lambda empty: build_pictures(empty, source, data, progress),
-        lambda: 3 * source.picture_size**2 * sum(data.samples(split) or 0 for split in SPLITS),
+        lambda: 3 * source.picture_size**2 * sum(_samples(data).values()),
     )
     manifest = from_csv(folder / MANIFEST)
     validate(manifest)
@@ -190,6 +257,23 @@ def _synthetic(data: DataConfig, progress: bool | None) -> PixelStore:
         score_name="pseudo-MOS",
         scale=UNIT,
     )
+
+
+def _samples(data: DataConfig) -> dict[str, int]:
+    """How many pictures of each split are made of a set without scores."""
+    return {split: data.samples(split) or 0 for split in SPLITS}
+
+
+def _recipe(data: DataConfig, source: CleanSource) -> dict[str, Any]:
+    return {
+        "dataset": data.dataset,
+        "source": source.fingerprint,
+        "samples": [data.samples(split) for split in SPLITS],
+        "pristine_share": data.pristine_share,
+        "picture_size": source.picture_size,
+        "seed": data.seed,
+        "versions": {"distortions": distortions.VERSION, "pseudo_mos": pseudo_mos.VERSION, "pixels": VERSION},
+    }
 
 
 def _scores(manifest: pd.DataFrame) -> torch.Tensor:

@@ -17,11 +17,13 @@ from iqa.evaluation.evaluated import NO_GROUP, PSEUDO, Evaluated, order
 MIN_PICTURES = 5
 
 
-def breakdowns(evaluated: Evaluated, *, samples: int, seed: int, confidence: float) -> dict[str, dict[str, Any]]:
+def breakdowns(
+    evaluated: Evaluated, *, samples: int, seed: int, confidence: float, progress: bool | None = False
+) -> dict[str, dict[str, Any]]:
     """Metrics per subset, kind, level and group of distortion, cluster and content; empty where there are none.
 
     Args:
-        samples, seed, confidence: of the intervals of the subsets' SRCC; see `iqa.metrics.bootstrap`.
+        samples, seed, confidence, progress: of the intervals of the subsets' SRCC; see `iqa.metrics.bootstrap`.
 
     Returns:
         breakdown -> part -> n and metrics, None in parts of fewer than MIN_PICTURES pictures.
@@ -33,12 +35,14 @@ def breakdowns(evaluated: Evaluated, *, samples: int, seed: int, confidence: flo
         "by_level": _by(evaluated, _levels(evaluated), sorted(set(_levels(evaluated)))),
         "by_group": _by(evaluated, evaluated.groups, order(evaluated.groups)),
         "by_cluster": _by(evaluated, numbers, [str(k) for k in range(evaluated.n_clusters)]),
-        "by_subset": _by_subset(evaluated, samples, seed, confidence),
+        "by_subset": _by_subset(evaluated, samples, seed, confidence, progress),
         "by_content": _by_content(evaluated),
     }
 
 
-def _by_subset(evaluated: Evaluated, samples: int, seed: int, confidence: float) -> dict[str, Any]:
+def _by_subset(
+    evaluated: Evaluated, samples: int, seed: int, confidence: float, progress: bool | None
+) -> dict[str, Any]:
     """Metrics within each subset, with an interval of the SRCC: subsets are what published tables compare."""
     parts = _by(evaluated, evaluated.subsets, sorted(set(evaluated.subsets)))
     contents, subsets = evaluated.table["content"].astype(str).to_numpy(), np.array(evaluated.subsets)
@@ -53,6 +57,7 @@ def _by_subset(evaluated: Evaluated, samples: int, seed: int, confidence: float)
             seed=seed,
             confidence=confidence,
             groups=contents[rows],
+            progress=progress,
         )
         part["srcc_low"], part["srcc_high"] = intervals["srcc"]
     return parts

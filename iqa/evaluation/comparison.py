@@ -130,8 +130,13 @@ def as_rows(comparison: dict[str, Any]) -> list[dict[str, Any]]:
     return rows
 
 
-def as_markdown(comparison: dict[str, Any]) -> str:
-    """The comparison for a reader."""
+def as_markdown(comparison: dict[str, Any], links: Mapping[str, str | None] | None = None) -> str:
+    """The comparison for a reader.
+
+    Args:
+        links: addresses of experiments, by name.
+    """
+    known = links or {}
     lines = [
         f"# {title(comparison)}",
         "",
@@ -148,11 +153,15 @@ def as_markdown(comparison: dict[str, Any]) -> str:
         frozen = " (frozen)" if row["frozen"] else ""
         figures = " | ".join(_figure(row[name]["value"]) for name in MEASURES[1:])
         lines.append(
-            f"| {row['name']} | {row['backbone']}{frozen} | {row['n_clusters']} | {_figure(row['val_srcc'])} "
-            f"| {_figure(row['srcc']['value'])}{_interval(row['srcc'])} | {figures} "
+            f"| {_linked(row['name'], known)} | {row['backbone']}{frozen} | {row['n_clusters']} "
+            f"| {_figure(row['val_srcc'])} | {_figure(row['srcc']['value'])}{_interval(row['srcc'])} | {figures} "
             f"| {_difference(row['difference'])} | {row['seconds_per_epoch']:.3g} |"
         )
     return "\n".join(lines) + "\n"
+
+
+def _linked(name: str, links: Mapping[str, str | None]) -> str:
+    return f"[{name}]({links[name]})" if links.get(name) else name
 
 
 def title(comparison: Mapping[str, Any]) -> str:

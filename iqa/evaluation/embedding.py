@@ -8,11 +8,14 @@ from sklearn.decomposition import PCA
 
 from iqa.errors import UserError
 from iqa.processes import cores
+from iqa.progress import progress_bar
 
 #: Below this there are no neighbourhoods for t-SNE to keep.
 MIN_POINTS = 5
 #: t-SNE sees the features through this many principal components: faster, and less noise in the distances.
 TSNE_DIMENSIONS = 50
+#: Rounds of t-SNE with clusters drawn together, and without; after so many it says how far it is.
+ROUNDS, EVERY = (250, 500), 50
 #: t-SNE of fewer points runs on one thread.
 THREADED_FROM = 1000
 
@@ -44,7 +47,12 @@ def pca(features: ArrayLike, components: int = 2, *, seed: int = 0) -> tuple[NDA
 
 
 def tsne(
-    features: ArrayLike, *, perplexity: float = 30.0, seed: int = 0, max_points: int = 2000
+    features: ArrayLike,
+    *,
+    perplexity: float = 30.0,
+    seed: int = 0,
+    max_points: int = 2000,
+    progress: bool | None = False,
 ) -> tuple[NDArray[np.float64], NDArray[np.intp], float]:
     """t-SNE of features (van der Maaten and Hinton, JMLR 2008; openTSNE's interpolation-based form).
 
@@ -53,6 +61,7 @@ def tsne(
         perplexity: about how many neighbours each point keeps; at most (n - 1) / 3 is used.
         seed: picks the points that are kept and starts the optimisation; one seed, one result.
         max_points: larger sets are thinned to this many points, drawn without replacement.
+        progress: True, a bar; None, a bar on a terminal and lines elsewhere; False, nothing.
 
     Returns:
         coordinates [n, 2], the rows they belong to [n] in ascending order, and the perplexity used.
@@ -73,8 +82,24 @@ def tsne(
     reduced, _ = pca(values[rows], max(2, min(TSNE_DIMENSIONS, *values[rows].shape)), seed=seed)
     # Threads that wait for each other cost more than they save on few points: 2 s alone, 8 s in two at 500.
     threads = 1 if len(rows) < THREADED_FROM else cores()
-    model = TSNE(perplexity=used, n_jobs=threads, random_state=seed, initialization=_start(reduced, seed))
-    return np.array(model.fit(reduced)), rows, used
+    what = f"t-SNE of {len(rows):,} pictures"
+    bar = progress_bar(total=sum(ROUNDS), desc=what, unit="round", leave=False, shown=progress)
+
+    def told(*about: object) -> None:  # it would end the rounds with True
+        bar.update(EVERY)
+
+    model = TSNE(
+        perplexity=used,
+        n_jobs=threads,
+        random_state=seed,
+        initialization=_start(reduced, seed),
+        n_iter=ROUNDS[1],
+        early_exaggeration_iter=ROUNDS[0],
+        callbacks=told,
+        callbacks_every_iters=EVERY,
+    )
+    with bar:
+        return np.array(model.fit(reduced)), rows, used
 
 
 def _start(reduced: NDArray[np.float64], seed: int) -> NDArray[np.float64]:

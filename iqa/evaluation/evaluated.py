@@ -46,6 +46,7 @@ class Evaluated:
         score_name: what the scores are, as figures label them: "MOS" or "pseudo-MOS".
         scale: the scale that people scored the pictures on; `true` is its share of it.
         calibrated: [N] predictions on the scale that the model was trained on, or None.
+        not_calibrated: why `calibrated` are the model's own scores, stretched to the scale; empty where they are not.
         trained_on: the data set that the model learned from, where it is another one than this.
         data: SHA-256 (hex) of the set that they are of, or "".
 
@@ -63,6 +64,7 @@ class Evaluated:
     score_name: str
     scale: ScoreScale = UNIT
     calibrated: NDArray[np.floating] | None = None
+    not_calibrated: tuple[str, ...] = ()
     trained_on: str | None = None
     data: str = ""
 
@@ -159,6 +161,7 @@ def together(parts: Sequence[Evaluated]) -> Evaluated:
         log_likelihood=describer.log_likelihood,
         features=np.hstack([part.features / (float(part.features.std()) or 1.0) for part in parts]),
         calibrated=np.mean(calibrated, axis=0) if len(calibrated) == len(parts) else None,
+        not_calibrated=tuple(dict.fromkeys(note for part in parts for note in part.not_calibrated)),
     )
 
 

@@ -55,33 +55,42 @@ class Report:
     tsne: Layout | None
 
 
-def compute(evaluated: Evaluated, *, best_epoch: int | None, skip_tsne: bool = False, seed: int = 0) -> Report:
+def compute(
+    evaluated: Evaluated,
+    *,
+    best_epoch: int | None,
+    skip_tsne: bool = False,
+    seed: int = 0,
+    progress: bool | None = False,
+) -> Report:
     """Every number of a report, and the layouts that its figures are drawn from.
 
     Args:
         best_epoch: the epoch whose weights gave the answers, if it is known.
         skip_tsne: leave out the slowest layout; it is left out too with fewer than five pictures.
         seed: of the bootstrap, PCA and t-SNE; the same seed gives the same report.
+        progress: True, bars; None, bars on a terminal and lines elsewhere; False, nothing.
 
     Raises:
         UserError: fewer than two pictures, or predictions that are not finite.
     """
-    results = _results(evaluated, best_epoch, seed)
+    results = _results(evaluated, best_epoch, seed, progress)
     coordinates, explained = embedding.pca(evaluated.features, seed=seed)
     pca = Layout(coordinates, np.arange(len(evaluated)), {"explained_variance_ratio": explained.tolist()})
     tsne = None
     if not skip_tsne and len(evaluated) >= embedding.MIN_POINTS:
-        coordinates, rows, perplexity = embedding.tsne(evaluated.features, seed=seed)
+        coordinates, rows, perplexity = embedding.tsne(evaluated.features, seed=seed, progress=progress)
         tsne = Layout(coordinates, rows, {"n": len(rows), "perplexity": perplexity})
     results |= {"pca": pca.about, **({"tsne": tsne.about} if tsne else {})}
     return Report(evaluated, _plain(results), _table(evaluated), pca, tsne)
 
 
-def _results(evaluated: Evaluated, best_epoch: int | None, seed: int) -> dict[str, Any]:
+def _results(evaluated: Evaluated, best_epoch: int | None, seed: int, progress: bool | None) -> dict[str, Any]:
     predicted, true = evaluated.predicted, evaluated.true
     contents = evaluated.table["content"].astype(str).to_numpy()
     values = metrics.scores(predicted, true)
-    intervals = metrics.bootstrap(predicted, true, samples=SAMPLES, seed=seed, confidence=CONFIDENCE, groups=contents)
+    settings: dict[str, Any] = {"samples": SAMPLES, "seed": seed, "confidence": CONFIDENCE, "progress": progress}
+    intervals = metrics.bootstrap(predicted, true, groups=contents, **settings)
     logistic = metrics.fit_logistic(predicted, true)
     return {
         "n": len(evaluated),
@@ -91,6 +100,7 @@ def _results(evaluated: Evaluated, best_epoch: int | None, seed: int) -> dict[st
         "trained_on": evaluated.trained_on,
         "data": evaluated.data,
         "caveat": evaluated.caveat,
+        "not_calibrated": list(evaluated.not_calibrated),
         "best_epoch": best_epoch,
         "metrics": {
             name: {"value": value, "low": intervals[name][0], "high": intervals[name][1]}
@@ -105,7 +115,7 @@ def _results(evaluated: Evaluated, best_epoch: int | None, seed: int) -> dict[st
         },
         "logistic": {"parameters": list(logistic.parameters), "linear": logistic.linear},
         "mixture": _mixture(evaluated),
-        **breakdowns(evaluated, samples=SAMPLES, seed=seed, confidence=CONFIDENCE),
+        **breakdowns(evaluated, **settings),
     }
 
 

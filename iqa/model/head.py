@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
-from iqa.model.standardise import SettledScale, Standardise
+from iqa.model.directions import find_directions
+from iqa.model.standardise import NormaliseParts, SettledScale, Standardise
 
 _START_SCALE = 0.1  # of the last layer's weights: predictions start close to the mean score
 
@@ -13,8 +16,8 @@ _START_SCALE = 0.1  # of the last layer's weights: predictions start close to th
 class Projection(nn.Module):
     """Embedding [B, feature_dim] -> z, float32 [B, dim] of mean 0 and variance 1.
 
-    Its directions are principal components, found where the mixture starts, and are not trained: clusters describe
-    the embedding and do not bend it. Until then they are random.
+    Its directions (`find_directions`) are found where the mixture starts, and are not trained: clusters describe the
+    embedding and do not bend it. Until then they are random.
     """
 
     directions: Tensor
@@ -31,14 +34,9 @@ class Projection(nn.Module):
             return z
 
     @torch.no_grad()
-    def calibrate(self, embeddings: Tensor) -> Tensor:
-        """Fit directions and running statistics to embeddings [N, feature_dim]; returns their z [N, dim].
-
-        With fewer pictures than dimensions the directions that pictures cannot fill stay random.
-        """
-        centred = embeddings.float() - embeddings.float().mean(dim=0)
-        components = torch.linalg.svd(centred, full_matrices=False).Vh[: self.directions.shape[1]]
-        self.directions[:, : len(components)] = components.T
+    def calibrate(self, embeddings: Tensor, sorts: Tensor) -> Tensor:
+        """Fit directions and running statistics to embeddings [N, feature_dim] of sorts [N]; returns their z [N, d]."""
+        self.directions.copy_(find_directions(embeddings, sorts, self.directions.shape[1]))
         raw = embeddings.float() @ self.directions
         self.standardise.fit(raw)
         return self.standardise.apply_running(raw)
@@ -49,7 +47,7 @@ class QualityHead(nn.Module):
 
     Args:
         num_features: D, columns of the features.
-        normalise: normalise each picture's features first.
+        normalised: columns of what is normalised by itself in each picture's features first, in order; empty: none.
         standardise: before that, standardise each feature over pictures.
         feature_dim: columns of the embedding.
         hidden_dim: width of the MLP's hidden layer.
@@ -63,7 +61,7 @@ class QualityHead(nn.Module):
         self,
         num_features: int,
         *,
-        normalise: bool = True,
+        normalised: Sequence[int] = (),
         standardise: bool = False,
         feature_dim: int = 512,
         hidden_dim: int = 512,
@@ -74,7 +72,10 @@ class QualityHead(nn.Module):
     ) -> None:
         super().__init__()
         first: list[nn.Module] = [SettledScale(num_features)] if standardise else []
-        first += [nn.LayerNorm(num_features)] if normalise else []
+        if len(normalised) == 1:
+            first.append(nn.LayerNorm(num_features))
+        elif normalised:
+            first.append(NormaliseParts(normalised))
         self.embedding = nn.Sequential(*first, nn.Linear(num_features, feature_dim), nn.GELU())
         self.projection = Projection(feature_dim, projection_dim) if projection_dim else None
         self.dropout = nn.Dropout(dropout)

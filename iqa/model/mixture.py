@@ -18,7 +18,7 @@ from sklearn.mixture import GaussianMixture as SklearnMixture
 from torch import Tensor, nn
 from torch.nn import functional
 
-from iqa.errors import IqaError, UserError
+from iqa.errors import IqaError, UserError, first_line
 from iqa.model.standardise import Standardise
 
 _SMALLEST_WEIGHT = 1e-10  # EM may leave a component with no weight at all, which has no logarithm
@@ -176,7 +176,7 @@ class GaussianMixture(nn.Module):
             except ValueError as error:
                 raise IqaError(
                     "EM could not start the mixture",
-                    got=str(error).splitlines()[0],
+                    got=first_line(error),
                     fix="raise model.mixture.reg_covar, or lower model.n_clusters or model.mixture.dim",
                 ) from error
         self._copy(em)

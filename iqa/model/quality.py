@@ -14,7 +14,7 @@ from iqa.errors import UserError
 from iqa.model.backbone import AnyBackbone, Backbone, Stem, build_backbone
 from iqa.model.head import QualityHead
 from iqa.model.mixture import EmFit, GaussianMixture
-from iqa.model.reduction import Reduction, build_reduction, columns_of_heads
+from iqa.model.reduction import Reduction, build_reduction, seen_by_heads
 
 _MANY = 2048  # features: with fewer, the casts cost what the multiplication saves
 
@@ -108,7 +108,7 @@ class QualityModel(nn.Module):
         if backbone is None:
             backbone = build_backbone(model, image_size, load_weights=load_weights)
         reduction = build_reduction(model, backbone)
-        seen = columns_of_heads(model, backbone, reduction)
+        seen = seen_by_heads(model, backbone, reduction)
         settings = model.mixture
         mixture = None
         if model.n_clusters:
@@ -121,8 +121,8 @@ class QualityModel(nn.Module):
             )
         heads = [
             QualityHead(
-                columns.stop - columns.start,
-                normalise=reduction is None,
+                each.number,
+                normalised=each.widths,
                 standardise=model.standardise and not model.freeze_backbone,
                 feature_dim=model.feature_dim,
                 hidden_dim=model.hidden_dim,
@@ -131,10 +131,11 @@ class QualityModel(nn.Module):
                 encoding_size=mixture.encoding_size if mixture else 0,
                 score_mean=score_mean,
             )
-            for first, columns in zip((True, *[False] * (len(seen) - 1)), seen, strict=True)
+            for first, each in zip((True, *[False] * (len(seen) - 1)), seen, strict=True)
         ]
         freeze, mirror = model.freeze_backbone, model.mirror
-        return cls(backbone, heads[0], mixture, reduction, heads[1:], seen, freeze_backbone=freeze, mirror=mirror)
+        columns = [each.columns for each in seen]
+        return cls(backbone, heads[0], mixture, reduction, heads[1:], columns, freeze_backbone=freeze, mirror=mirror)
 
     def forward(self, images: Tensor, share: float = 1.0) -> Prediction:
         """Predict from pictures, uint8 [B, 3, H, W], or from crops that are `share` of a picture's side."""
@@ -184,11 +185,14 @@ class QualityModel(nn.Module):
             scores.append(head.score(head.embed(features[:, columns]), encoding))
         return torch.stack(scores)
 
-    def start_mixture(self, embeddings: Tensor, settings: MixtureConfig, *, seed: int = 0) -> EmFit:
+    def start_mixture(self, embeddings: Tensor, sorts: Tensor, settings: MixtureConfig, *, seed: int = 0) -> EmFit:
         """Start the mixture by EM over the training pictures' embeddings [N, feature_dim].
 
         The projection is first fitted to these pictures, so that EM sees points of the scale that training shows
         it next.
+
+        Args:
+            sorts: int64 [N], what happened to each picture; clusters keep to what tells these apart.
 
         Raises:
             UserError: more clusters than pictures, or there is no mixture.
@@ -196,7 +200,7 @@ class QualityModel(nn.Module):
         """
         if self.mixture is None or self.head.projection is None:
             raise UserError("this model has no mixture to start", fix="set model.n_clusters above 0")
-        z = self.head.projection.calibrate(embeddings)
+        z = self.head.projection.calibrate(embeddings, sorts)
         return self.mixture.fit_em(
             z,
             seed=seed,

@@ -1,8 +1,9 @@
-"""A frozen backbone's many features in few principal components, and which of them each head of a model sees."""
+"""A frozen backbone's many features in few principal components, and what each head of a model sees of them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from typing import cast
 
@@ -12,6 +13,7 @@ from torch.nn import functional
 
 from iqa.config import ModelConfig
 from iqa.model.backbone import AnyBackbone
+from iqa.model.standardise import NormaliseParts
 
 #: Up to so many pictures, if they are fewer than the features, the components come from the pictures' products.
 _EXACT = 4096
@@ -29,7 +31,7 @@ class Reduction(nn.Module):
     that differ by a hundredth of a per cent.
 
     Args:
-        num_features: D.
+        widths: columns of what is normalised by itself, in order; together D.
         dim: components; those that the pictures cannot fill stay zero.
 
     Attributes:
@@ -40,16 +42,18 @@ class Reduction(nn.Module):
     directions: Tensor
     fitted: Tensor
 
-    def __init__(self, num_features: int, dim: int) -> None:
+    def __init__(self, widths: Sequence[int], dim: int) -> None:
         super().__init__()
+        num_features = sum(widths)
         self.columns = [dim]
+        self._normalise = NormaliseParts(widths)
         self.register_buffer("centre", torch.zeros(num_features))
         self.register_buffer("directions", (torch.randn(num_features, dim) / num_features**0.5).half())
         self.register_buffer("fitted", torch.tensor(False))
 
     def forward(self, features: Tensor) -> Tensor:
         with torch.autocast(features.device.type, enabled=False):
-            reduced: Tensor = (_normalise(features) - self.centre) @ self.directions.float()
+            reduced: Tensor = (self._normalise(features) - self.centre) @ self.directions.float()
             return reduced
 
     @torch.no_grad()
@@ -58,7 +62,7 @@ class Reduction(nn.Module):
 
         The same features give the same components, whatever was drawn before.
         """
-        normalised = _normalise(features)
+        normalised = self._normalise(features)
         self.centre.copy_(normalised.mean(dim=0))
         kept = min(self.directions.shape[1], *normalised.shape)
         find = _by_products if len(features) <= min(_EXACT, features.shape[1]) else _by_sampling
@@ -78,15 +82,16 @@ class PartwiseReduction(Reduction):
     """The same, and beside it components of each part of the features by itself: float32 [B, dim + those of parts].
 
     Args:
-        widths: columns of the parts, in order; together D.
+        widths: columns of what is normalised by itself in the whole, in order; together D.
+        parts: the same in each part.
         dim: components of the whole; a part has half as many.
     """
 
-    def __init__(self, widths: Sequence[int], dim: int) -> None:
-        super().__init__(sum(widths), dim)
-        self._widths = list(widths)
-        own = [max(1, min(width, dim // 2)) for width in widths]
-        self.parts = nn.ModuleList(Reduction(*sizes) for sizes in zip(widths, own, strict=True))
+    def __init__(self, widths: Sequence[int], parts: Sequence[Sequence[int]], dim: int) -> None:
+        super().__init__(widths, dim)
+        self._widths = [sum(part) for part in parts]
+        own = [max(1, min(width, dim // 2)) for width in self._widths]
+        self.parts = nn.ModuleList(Reduction(*sizes) for sizes in zip(parts, own, strict=True))
         self.columns = [dim, *own]
 
     def forward(self, features: Tensor) -> Tensor:
@@ -101,22 +106,48 @@ class PartwiseReduction(Reduction):
             cast(Reduction, part).fit(columns)
 
 
+@dataclass(frozen=True)
+class Seen:
+    """What a head sees of the features, or of what a reduction makes of them."""
+
+    columns: slice
+    #: Columns of what is normalised by itself, in order; empty: a reduction did it.
+    widths: list[int]
+
+    @property
+    def number(self) -> int:
+        """How many columns."""
+        return int(self.columns.stop - self.columns.start)
+
+
 def build_reduction(model: ModelConfig, backbone: AnyBackbone) -> Reduction | None:
     """The reduction of a frozen backbone's features, where the config asks for fewer."""
     if not (model.freeze_backbone and 0 < model.pca_dim < backbone.num_features):
         return None
+    whole, parts = _normalised(model, backbone)
     if model.part_heads:
-        return PartwiseReduction(backbone.parts, model.pca_dim)
-    return Reduction(backbone.num_features, model.pca_dim)
+        return PartwiseReduction(whole, parts, model.pca_dim)
+    return Reduction(whole, model.pca_dim)
 
 
-def columns_of_heads(model: ModelConfig, backbone: AnyBackbone, reduction: Reduction | None) -> list[slice]:
-    """The columns that each head sees of the features, or of what `reduction` makes of them."""
-    if reduction is None:
-        whole, parts = slice(0, backbone.num_features), _side_by_side(backbone.parts)
+def seen_by_heads(model: ModelConfig, backbone: AnyBackbone, reduction: Reduction | None) -> list[Seen]:
+    """What each head sees, the first head's first."""
+    if reduction is not None:
+        whole, *parts = (Seen(columns, []) for columns in _side_by_side(reduction.columns))
     else:
-        whole, *parts = _side_by_side(reduction.columns)
+        widths, widths_of_parts = _normalised(model, backbone)
+        whole = Seen(slice(0, backbone.num_features), widths)
+        columns_of_parts = _side_by_side(map(sum, backbone.parts))
+        parts = [Seen(*each) for each in zip(columns_of_parts, widths_of_parts, strict=True)]
     return [whole] * model.heads + [part for part in parts for _ in range(model.part_heads)]
+
+
+def _normalised(model: ModelConfig, backbone: AnyBackbone) -> tuple[list[int], list[list[int]]]:
+    """Columns of what is normalised by itself: in all features, and in those of each backbone at each scale."""
+    parts = backbone.parts
+    if model.normalise == "by_map":
+        return [width for part in parts for width in part], parts
+    return [backbone.num_features], [[sum(part)] for part in parts]
 
 
 def _side_by_side(widths: Iterable[int]) -> list[slice]:
@@ -139,7 +170,3 @@ def _by_sampling(centred: Tensor, kept: int) -> tuple[Tensor, Tensor]:
         torch.manual_seed(0)
         _, strengths, directions = torch.svd_lowrank(centred, q=kept, niter=_ROUNDS)
     return strengths, directions
-
-
-def _normalise(features: Tensor) -> Tensor:
-    return functional.layer_norm(features.float(), features.shape[-1:])

@@ -1,6 +1,8 @@
-"""Standardisation to mean 0 and variance 1: torch's batch normalisation without scale and shift."""
+"""To mean 0 and variance 1: each column over pictures, or the columns of each picture."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -64,3 +66,19 @@ class SettledScale(Standardise):
             if not self._settled:
                 super().forward(values.detach())
         return self.apply_running(values)
+
+
+class NormaliseParts(nn.Module):
+    """Each picture's columns [B, D] -> float32 [B, D], those of each part to mean 0 and variance 1 by themselves.
+
+    Args:
+        widths: columns of the parts, in order; together D.
+    """
+
+    def __init__(self, widths: Sequence[int]) -> None:
+        super().__init__()
+        self.widths = list(widths)
+
+    def forward(self, values: Tensor) -> Tensor:
+        parts = values.float().split(self.widths, dim=-1)
+        return torch.cat([functional.layer_norm(part, part.shape[-1:]) for part in parts], dim=-1)

@@ -22,6 +22,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.legend import Legend
 from matplotlib.ticker import NullFormatter
 
+from iqa.errors import first_line
 from iqa.files import atomic_write
 
 P = ParamSpec("P")
@@ -136,8 +137,7 @@ def save_drawn_by(draw: Callable[[], Figure | None], path: Path) -> bool:
         if (figure := draw()) is not None:
             content = _rendered(figure)
     except Exception as error:
-        reason = str(error).strip().partition("\n")[0][:200] or type(error).__name__
-        log.warning("warning: the figure %s cannot be drawn: %s", path.name, reason)
+        log.warning("warning: the figure %s cannot be drawn: %s", path.name, first_line(error))
     if content is None:
         path.unlink(missing_ok=True)
         return False

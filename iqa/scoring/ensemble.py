@@ -84,6 +84,11 @@ class Ensemble:
             yield self._mean(tables).set_axis(range(given, given + len(held)))
             given += len(held)
 
+    @property
+    def not_calibrated(self) -> tuple[str, ...]:
+        """Why calibrated scores of members are their own, only stretched to the scale."""
+        return tuple(dict.fromkeys(note for member in self.members for note in member.not_calibrated))
+
     def _mean(self, tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
         """One table out of the members'; a picture that one of them cannot score has no score."""
         table = tables[self._describes].copy()

@@ -8,6 +8,7 @@ import io
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from PIL import Image
 
 from iqa.data.store.pictures import as_rgb, is_picture, read_rgb, upright
@@ -38,7 +39,7 @@ def open_picture(picture: Picture) -> Image.Image:
     if isinstance(picture, bytes | bytearray | memoryview):
         return read_rgb(io.BytesIO(picture))
     if not isinstance(picture, Path):
-        missing = picture is None or picture != picture  # as a table holds it
+        missing = picture is None or (pd.api.types.is_scalar(picture) and pd.isna(picture))  # as a table holds it
         raise ValueError("no picture was given" if missing else f"a {type(picture).__name__} is no picture")
     path = picture
     if not path.is_file():

@@ -58,7 +58,7 @@ def summarise(scorer: Scorer | Ensemble, inputs: Inputs, table: pd.DataFrame) ->
         "several_frames": int(table["note"].notna().sum()),
         "score": _spread(scored["score"]),
         "calibrated": _spread(scored["calibrated"]),
-        "not_calibrated": sorted({each.calibration.note for each in _models(scorer) if each.calibration} - {""}),
+        "not_calibrated": list(scorer.not_calibrated),
     }
 
 
@@ -84,7 +84,3 @@ def _spread(values: pd.Series) -> dict[str, float] | None:
         return None
     quantiles = {name: float(values.quantile(share)) for name, share in QUANTILES.items()}
     return {"mean": float(values.mean()), "std": float(values.std(ddof=0)), **quantiles}
-
-
-def _models(scorer: Scorer | Ensemble) -> list[Scorer]:
-    return scorer.members if isinstance(scorer, Ensemble) else [scorer]

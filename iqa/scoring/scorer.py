@@ -18,6 +18,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from iqa.calibration import IDENTITY
 from iqa.config import ExperimentConfig
 from iqa.config.reading import build_config
 from iqa.data.manifest import ScoreScale
@@ -25,9 +26,10 @@ from iqa.data.prepared import PixelStore
 from iqa.data.store.views import ViewPolicy
 from iqa.device import autocast, choose_device, choose_precision, memory_advice
 from iqa.errors import IqaError, UserError
-from iqa.metrics import IDENTITY, LogisticFit
+from iqa.metrics import LogisticFit
 from iqa.model.backbone.fused import folded
 from iqa.model.quality import Prediction, QualityModel
+from iqa.progress import progress_bar
 from iqa.scoring.picture import Picture
 from iqa.scoring.stream import Pool, Seen, decode_ahead
 from iqa.training.build import build_feed
@@ -117,6 +119,11 @@ class Scorer:
         load_model_state(model, content["model"], checkpoint)
         self.model = model.to(self.device).eval()
 
+    @property
+    def not_calibrated(self) -> tuple[str, ...]:
+        """Why its calibrated scores are its own, only stretched to the scale; empty where they are not."""
+        return (self.calibration.note,) if self.calibration and self.calibration.note else ()
+
     def __getstate__(self) -> dict[str, Any]:
         """For pickle: without the quicker backbone, which is made again."""
         return {name: value for name, value in self.__dict__.items() if name != "_looking"}
@@ -136,9 +143,11 @@ class Scorer:
         with memory_advice(self.device):
             feed = build_feed(self.model, store, self.config, self.device, self.precision, progress)
             parts = []
-            for inputs in feed.inputs(split):
-                with autocast(self.device, self.precision):
-                    parts.append(feed.predict(self._looking, inputs))
+            with progress_bar(total=feed.batches(split), desc="predicting", unit="batch", shown=progress) as bar:
+                for inputs in feed.inputs(split):
+                    with autocast(self.device, self.precision):
+                        parts.append(feed.predict(self._looking, inputs))
+                    bar.update()
             return _join(parts, lambda values: feed.pool(split, values))
 
     def score(self, pictures: Sequence[Picture], *, on_error: Literal["raise", "row"] = "raise") -> pd.DataFrame:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from iqa.data.store.views import ViewPolicy
+from iqa.errors import first_line
 from iqa.processes import cores
 from iqa.scoring.picture import Picture, describe, open_picture
 
@@ -55,11 +56,11 @@ def _see(picture: Picture, views: ViewPolicy) -> Seen:
         note = f"the first of {frames} frames or pages" if frames > 1 else None
         return Seen(describe(picture), views.cut(opened), note=note)
     except ValueError as error:
-        reason = str(error)
+        reason = first_line(error)
     except Exception as error:
         # Decoders meet damaged files with any kind of error, from IndexError to struct.error.
-        reason = f"{type(error).__name__}: {error}"
-    return Seen(describe(picture), None, reason.partition("\n")[0] or "cannot be read")
+        reason = f"{type(error).__name__}: {first_line(error)}"
+    return Seen(describe(picture), None, reason)
 
 
 class Pool:

@@ -9,16 +9,15 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from iqa.errors import UserError, cut
 from iqa.tracking.endings import bury_dead_runs
+from iqa.tracking.view import experiment_tags, introduce
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Experiment
 
 Delivery = dict[str, Any]
 
@@ -32,10 +31,8 @@ RANDOM_NAME = r"[a-z]+-[a-z]+-\d{1,4}"
 PARAMS_PER_BATCH, METRICS_PER_BATCH, TAGS_PER_BATCH = 100, 800, 100
 #: What of a run MLflow takes together.
 BATCHED = ("batch", "metrics", "tags")
-#: The tag of an experiment that says which side of MLflow's UI it opens on, and the side that shows trainings.
-KIND, TRAINING = "mlflow.experimentKind", "custom_model_development"
-#: The experiment that MLflow makes by itself, which `mlflow run` takes where none is named.
-DEFAULT = "0"
+#: Pixels of a picture in a description, beside which a run's facts still fit on a laptop's screen.
+PREVIEW = (560, 560)
 #: What can be handed over in parts, and what the parts are of.
 DIVISIBLE, ENTRIES = (*BATCHED, "params"), ("params", "metrics", "tags")
 
@@ -62,12 +59,12 @@ def experiment_id(client: MlflowClient, wanted: dict[str, str]) -> str:
     from mlflow.exceptions import MlflowException
 
     if "id" in wanted:
-        tell_kind(client, client.get_experiment(wanted["id"]))
+        introduce(client, client.get_experiment(wanted["id"]))
         return wanted["id"]
     found = client.get_experiment_by_name(wanted["name"])
     if found is None:
         try:
-            return str(client.create_experiment(wanted["name"], tags={KIND: TRAINING}))
+            return str(client.create_experiment(wanted["name"], tags=experiment_tags()))
         except MlflowException:
             found = client.get_experiment_by_name(wanted["name"])  # another process was quicker
     if found is None or found.lifecycle_stage == "deleted":
@@ -76,17 +73,8 @@ def experiment_id(client: MlflowClient, wanted: dict[str, str]) -> str:
             got="it was deleted" if found else "it cannot be created",
             fix=f"mlflow experiments restore --experiment-id {found.experiment_id}, or another name" if found else None,
         )
-    tell_kind(client, found)
+    introduce(client, found)
     return str(found.experiment_id)
-
-
-def tell_kind(client: MlflowClient, experiment: Experiment) -> None:
-    """Let MLflow's UI open an experiment on its side for trained models, where nothing else is said of it."""
-    from mlflow.exceptions import MlflowException
-
-    if KIND not in experiment.tags:
-        with suppress(MlflowException):  # of a store that keeps no tags; the runs are what matters
-            client.set_experiment_tag(experiment.experiment_id, KIND, TRAINING)
 
 
 def reopen_run(client: MlflowClient, delivery: Delivery) -> None:
@@ -95,8 +83,7 @@ def reopen_run(client: MlflowClient, delivery: Delivery) -> None:
     if run.info.lifecycle_stage == "deleted":
         raise UserError(f"the run {delivery['run']} was deleted")
     unnamed = re.fullmatch(RANDOM_NAME, run.info.run_name or "")
-    if run.info.experiment_id == DEFAULT:
-        tell_kind(client, client.get_experiment(DEFAULT))
+    introduce(client, client.get_experiment(run.info.experiment_id))
     # The tags first: a run that is RUNNING by the name of the process that left it would be buried.
     send_batch(client, delivery)
     client.update_run(delivery["run"], status="RUNNING", name=delivery["name"] if unnamed else None)
@@ -164,6 +151,15 @@ def send_picture(client: MlflowClient, delivery: Delivery) -> None:
         )
 
 
+def send_preview(client: MlflowClient, delivery: Delivery) -> None:
+    """Log a small copy of a picture, for a description: there the UI shows pictures pixel by pixel, however wide."""
+    from PIL import Image
+
+    with Image.open(delivery["path"]) as picture:
+        picture.thumbnail(PREVIEW)
+        client.log_image(delivery["run"], picture.convert("RGB"), artifact_file=delivery["artifact_path"])
+
+
 def send_dataset(client: MlflowClient, delivery: Delivery) -> None:
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
@@ -192,6 +188,7 @@ SENDERS: dict[str, Callable[[MlflowClient, Delivery], None]] = {
     "text": send_text,
     "files": send_files,
     "picture": send_picture,
+    "preview": send_preview,
     "dataset": send_dataset,
     "model": send_model,
     "end": end_run,

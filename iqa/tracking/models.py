@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from iqa.errors import IqaError, UserError, cut
-from iqa.tracking.store import connect, first_line, good_manners, judge, reachable, shown, tracking_uri
+from iqa.errors import IqaError, UserError, cut, first_line
+from iqa.tracking.store import connect, good_manners, judge, reachable, shown, tracking_uri
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

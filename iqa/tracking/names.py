@@ -1,4 +1,4 @@
-"""Names that every store of MLflow takes, one for each figure, whatever the figure is called here."""
+"""What figures are called in MLflow: grouped, and by names that every store of MLflow takes."""
 
 from __future__ import annotations
 
@@ -9,6 +9,29 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import count
 
+#: Figures by the names that they have here, and had in MLflow up to version 0.1 -> where they stand in MLflow. Its
+#: pages group figures by what is before the last slash and sort the groups, so that the curves of training come first.
+GROUPED = {
+    "learning_rate": "epoch/train/learning_rate",
+    "best_epoch": "val/best_epoch",
+    "effective_clusters": "mixture/effective_clusters",
+    "dead_components": "mixture/dead_components",
+    "largest_responsibility": "mixture/largest_responsibility",
+    "log_likelihood": "mixture/log_likelihood",
+    "parameters_millions": "model/parameters_millions",
+    "images_per_second": "speed/images_per_second",
+    "median_images_per_second": "speed/median_images_per_second",
+    "seconds": "speed/seconds",
+    "training_seconds": "speed/training_seconds",
+}
+#: The same for all figures whose names begin alike.
+GROUPS = {
+    "train_": "epoch/train/",
+    "val_": "epoch/val/",
+    "best_val_": "val/best_",
+    "test_": "test/",
+    "score_": "score/",
+}
 #: Bytes of a name, so that it is neither too long for a column nor, as files are kept, for a file.
 LONGEST = 250
 #: A figure's name in MLflow -> tag that tells what it is called here, where that is another name.
@@ -28,6 +51,13 @@ class Figures(dict[str, float | None]):
     def __init__(self, figures: Mapping[str, float | None], called: Mapping[str, str]) -> None:
         super().__init__(figures)
         self.called = dict(called)
+
+
+def grouped(name: str) -> str:
+    """Where a figure of this name stands in MLflow; one with a slash is in its group already."""
+    if "/" in name or name in GROUPED:
+        return GROUPED.get(name, name)
+    return next((group + name.removeprefix(start) for start, group in GROUPS.items() if name.startswith(start)), name)
 
 
 def metric_names(wanted: Sequence[str], taken: Iterable[str] = ()) -> list[str]:
@@ -56,10 +86,15 @@ def metric_names(wanted: Sequence[str], taken: Iterable[str] = ()) -> list[str]:
 def _candidates(wanted: str) -> Iterator[str]:
     if _is_taken_by_all(wanted):
         yield wanted
-    readable = re.sub(r"[^\w.-]+", "_", unicodedata.normalize("NFC", wanted)).lstrip(".")
-    # Room for a digest, and for the tag that tells what it stands for.
-    start = readable.encode()[: LONGEST - len(CALLED) - DIGEST - 1].decode(errors="ignore")
+    group, slash, rest = unicodedata.normalize("NFC", wanted).partition("/")
+    if not slash or not _is_taken_by_all(group):
+        group, rest = "", group + slash + rest
     for attempt in count():
+        if attempt == 1:  # a figure of the group's name leaves no room in it
+            group, rest = "", f"{group}/{rest}"
+        readable = f"{group}/" * bool(group) + re.sub(r"[^\w.-]+", "_", rest).lstrip(".")
+        # Room for a digest, and for the tag that tells what it stands for.
+        start = readable.encode()[: LONGEST - len(CALLED) - DIGEST - 1].decode(errors="ignore")
         told = f"{wanted}\0{attempt}" if attempt else wanted
         digest = hashlib.sha256(told.encode(errors="backslashreplace")).hexdigest()
         yield f"{start}-{digest[:DIGEST]}"

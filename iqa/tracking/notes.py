@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from iqa.errors import IqaError, UserError, cut
+from iqa.errors import IqaError, UserError, cut, first_line
 from iqa.files import read_json, write_json
-from iqa.tracking.store import connect, first_line, good_manners, judge, public_uri, reachable, shown, tracking_uri
+from iqa.tracking.store import connect, good_manners, judge, public_uri, reachable, shown, tracking_uri
 
 NOTE = "mlflow.json"
 #: What a training run holds at the root of its artifacts, and an experiment folder on disk.

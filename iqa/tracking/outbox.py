@@ -5,17 +5,18 @@ from __future__ import annotations
 import json
 import logging
 import queue
+import re
 import threading
 import time
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from iqa.errors import cut
+from iqa.errors import cut, first_line
 from iqa.files import write_text
 from iqa.tracking.delivery import PENDING, SENDERS, Delivery, create_run, entries, halves, joined, neighbours
 from iqa.tracking.notes import read_run_note, write_run_note
-from iqa.tracking.store import Verdict, check_uri, connect, first_line, judge, reachable, shown
+from iqa.tracking.store import Verdict, check_uri, connect, judge, reachable, shown
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -164,8 +165,11 @@ class Outbox:
         run = self.run_id(delivery["run"])
         resolved = delivery | {"run": run}
         if "tags" in delivery:
+            # A parent, or a run that a description links to, may have been born since.
             resolved["tags"] = {
-                key: self.run_id(value) if key == "mlflow.parentRunId" else value
+                key: re.sub(rf"{UNBORN}\w+", lambda name: self.run_id(name[0]), value)
+                if isinstance(value, str)
+                else value
                 for key, value in delivery["tags"].items()
             }
         if delivery["what"] == "create":

@@ -23,6 +23,7 @@ from iqa.tracking.notes import read_run_note, write_run_note
 from iqa.tracking.outbox import UNBORN, Outbox, warn
 from iqa.tracking.store import good_manners, shown, tracking_uri
 from iqa.tracking.tracker import Tracker
+from iqa.tracking.view import EXPERIMENT
 
 #: The run that `mlflow run` opened for this process.
 LAUNCHED = "MLFLOW_RUN_ID"
@@ -36,7 +37,7 @@ SYSTEM_METRICS_SECONDS = 5
 def open_run(
     config: ExperimentConfig,
     *,
-    role: Literal["train", "evaluate", "score", "tune", "compare"],
+    role: Literal["train", "split", "evaluate", "score", "tune", "compare"],
     name: str,
     parent: str | None = None,
     run_id: str | None = None,
@@ -51,8 +52,8 @@ def open_run(
     that does not answer costs one warning: what it misses waits in `directory`/tracking_pending.jsonl.
 
     Args:
-        role: all but "evaluate" write `directory`/mlflow.json; "evaluate" without `parent` becomes a child of the run
-            noted there.
+        role: a "split" is one of several trainings of a "train", its parent; all but "evaluate" write
+            `directory`/mlflow.json; "evaluate" without `parent` becomes a child of the run noted there.
         name: of a new run.
         parent: id of the run whose child this is.
         run_id: the run to continue; a new one is opened if the store does not have it.
@@ -82,11 +83,21 @@ def open_run(
         spare = [launched] if launched and launched != run else []
         with _ends(outbox, [run, *spare], launched), _system_metrics(config, outbox, run):
             outbox.put({"what": "bury", "run": run})
+            place = _experiment_of(outbox, run)
             if role != "evaluate" and directory is not None:
-                _note(directory, outbox, run, note)
+                aliases = {"aliases": note["aliases"]} if "aliases" in note else {}
+                write_run_note(directory, run_id=run, tracking_uri=uri, experiment_id=place, **aliases)
             for other in spare:
                 outbox.put({"what": "tags", "run": other, "tags": {"mlflow.parentRunId": run, "role": "resume"}})
-            yield Tracker(outbox, run, directory, new_run=not resumed, experiment=_experiment(config))
+            yield Tracker(outbox, run, directory, not resumed, experiment=_experiment(config), place=place)
+
+
+def _experiment_of(outbox: Outbox, run: str) -> str | None:
+    """The id of a run's experiment; None while no server has the run."""
+    if not outbox.down:
+        with suppress(Exception):  # a server that fails just now costs no training
+            return str(outbox.client().get_run(run).info.experiment_id)
+    return None
 
 
 def standard_tags(config: ExperimentConfig, role: str) -> dict[str, Any]:
@@ -132,19 +143,13 @@ def _opening(config: ExperimentConfig, run_id: str | None, name: str, tags: dict
 
 
 def _experiment(config: ExperimentConfig) -> dict[str, str]:
-    """Where a new run goes: the config's experiment, else the environment's, else MLflow's default."""
+    """Where a new run goes: the config's experiment, else the environment's, else one of this project's name."""
     if config.tracking.experiment:
         return {"name": config.tracking.experiment}
     for key in ("name", "id"):
         if value := os.environ.get(f"MLFLOW_EXPERIMENT_{key.upper()}"):
             return {key: value}
-    return {"name": "Default"}
-
-
-def _note(directory: Path, outbox: Outbox, run: str, old: dict[str, Any]) -> None:
-    experiment = None if outbox.down else outbox.client().get_run(run).info.experiment_id
-    aliases = {"aliases": old["aliases"]} if "aliases" in old else {}
-    write_run_note(directory, run_id=run, tracking_uri=outbox.uri, experiment_id=experiment, **aliases)
+    return {"name": EXPERIMENT}
 
 
 @contextmanager

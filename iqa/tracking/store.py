@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import unquote, urlsplit
 
-from iqa.errors import IqaError, UserError, cut
+from iqa.errors import IqaError, UserError, cut, first_line
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -206,7 +206,3 @@ def public_uri(uri: str) -> str:
 def shown(uri: str) -> str:
     """`uri` as a message may have it."""
     return cut(public_uri(uri))
-
-
-def first_line(error: object) -> str:
-    return cut(str(error).strip().partition("\n")[0])

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import uuid
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -14,11 +16,24 @@ from iqa.processes import this_process
 from iqa.records import EpochRecord
 from iqa.tracking.delivery import now
 from iqa.tracking.endings import PROCESS_TAG
-from iqa.tracking.names import CALLED, Figures, metric_names
+from iqa.tracking.names import CALLED, Figures, grouped, metric_names
 from iqa.tracking.outbox import UNBORN, Outbox, relative_path
+from iqa.tracking.store import public_uri
+from iqa.tracking.view import NOTE, artifact_link, children_link, run_link, view_link
 
 if TYPE_CHECKING:
     import pandas as pd
+
+#: Where pictures for descriptions lie among a run's artifacts.
+PREVIEWS = "description"
+#: MLflow refuses longer digests.
+DIGEST_LENGTH = 36
+#: Settings that name an experiment: they stand in every run's parameters, the others where they are not the default.
+NAMING = (
+    *("data.dataset", "data.train_samples", "data.batch_size", "data.split_seed"),
+    *("model.backbone", "model.n_clusters", "model.freeze_backbone"),
+    *("training.epochs", "training.learning_rate", "training.optimizer", "training.seed"),
+)
 
 
 class Tracker:
@@ -36,6 +51,7 @@ class Tracker:
         directory: Path | None = None,
         new_run: bool = False,
         experiment: dict[str, str] | None = None,
+        place: str | None = None,
     ) -> None:
         self._outbox = outbox
         self._run = run
@@ -43,12 +59,30 @@ class Tracker:
         self.new_run = new_run
         self._experiment = experiment
         self._names: dict[str, str] = {}
+        self._place = place
         self.uri = outbox.uri if outbox else None
 
     @property
     def run_id(self) -> str | None:
         """The run's id; `pending-...` while no server has seen it; None with tracking off."""
         return self._outbox.run_id(self._run) if self._outbox and self._run else None
+
+    @property
+    def link(self) -> str | None:
+        """Address of the experiment's view in MLflow's UI; None while no server has the run."""
+        return view_link(self.uri, self._place) if self.uri and self._place else None
+
+    def file_link(self, path: str) -> str:
+        """Where a description of any run finds the artifact `path` of this one."""
+        return artifact_link(self.run_id or "", path)
+
+    def run_link(self, run_id: str | None) -> str | None:
+        """Where a description finds another run of this experiment; None where either is unknown."""
+        return run_link(self._place, run_id) if self._place and run_id else None
+
+    def children_link(self) -> str | None:
+        """Where a description finds all children of this run."""
+        return children_link(self._place, self.run_id) if self._place and self.run_id else None
 
     def on_run(self, run_id: str | None) -> Tracker:
         """A tracker that writes to another run of the same store, such as the training that is evaluated."""
@@ -75,9 +109,8 @@ class Tracker:
         self._put("bury")
 
     def log_config(self, config: ExperimentConfig) -> None:
-        """Log every setting as a parameter under its dotted name, and the whole as config.json."""
-        # What a study would search says nothing of this run.
-        self._put("params", params={key: v for key, v in config.flat().items() if not key.startswith("tuning.")})
+        """Log what tells this run from others as parameters, under dotted names, and every setting as config.json."""
+        self._put("params", params=told_settings(config))
         text = json.dumps(config.to_dict(), indent=2, ensure_ascii=False) + "\n"
         self._put("text", file="config.json", text=text)
 
@@ -92,13 +125,22 @@ class Tracker:
     def log_metrics(self, metrics: Mapping[str, float | None], step: int = 0) -> None:
         """Log figures by name; those that are None or not finite are left out.
 
-        A name that some store of MLflow would not take is given another one, and a tag `metric.<that name>` tells what
-        it was.
+        They stand in MLflow where `names.grouped` puts them. A name that some store of MLflow would not take is given
+        another one, and a tag `metric.<that name>` tells what it was.
         """
         self._put_metrics(metrics, step=step)
 
     def log_tags(self, tags: Mapping[str, Any]) -> None:
         self._put("tags", tags=dict(tags))
+
+    def describe(self, text: str) -> None:
+        """Set the run's description, in Markdown.
+
+        Args:
+            text: may name a run that no server has seen yet, by its `run_id`.
+        """
+        # The UI leaves no room between the columns of a table.
+        self._put("tags", tags={NOTE: re.sub(r" \| (?!--)", " | &nbsp;&nbsp;", text)})
 
     def log_dataset(self, table: pd.DataFrame, *, name: str, context: str, digest: str, source: str) -> None:
         """Log which pictures were used: schema, number of rows and digest of `table`, not its rows.
@@ -110,11 +152,8 @@ class Tracker:
             digest: identifies the contents; cut at 36 characters.
             source: where the pictures come from: a URL, a folder or a data set's name.
         """
-        if self._outbox is None:
-            return
-        from iqa.tracking.dataset import describe
-
-        self._put("dataset", context=context, dataset=describe(table, name, digest, source))
+        if self._outbox is not None:
+            self._put("dataset", context=context, dataset=data_entity(table, name, digest, source))
 
     def log_files(self, path: Path, artifact_path: str | None = None) -> None:
         """Log a file, or all files of a folder, as artifacts under `artifact_path` (None: the root)."""
@@ -130,18 +169,26 @@ class Tracker:
         path = relative_path(picture, self._directory)
         self._put("picture", path=path, artifact_path=artifact_path, key=picture.stem, time=now())
 
+    def log_preview(self, picture: Path) -> str:
+        """Log a small copy of a PNG, and return it as Markdown for this run's description."""
+        place = f"{PREVIEWS}/{picture.name}"
+        self._put("preview", path=relative_path(picture, self._directory), artifact_path=place)
+        return f"![{picture.stem}]({self.file_link(place)})"
+
     def log_served_model(self, experiment_directory: Path) -> None:
         """Log best_model.pth of an experiment folder as a model for mlflow.pyfunc.load_model and serving."""
         self._put("model", path=relative_path(experiment_directory, self._directory))
 
     def _put_metrics(self, metrics: Mapping[str, float | None], step: int) -> None:
-        figures = {name: float(each) for name, each in metrics.items() if each is not None and math.isfinite(each)}
+        told = metrics.called if isinstance(metrics, Figures) else {}
+        figures = {
+            grouped(name): float(each) for name, each in metrics.items() if each is not None and math.isfinite(each)
+        }
         if not figures or self._outbox is None:
             return
         new = [name for name in figures if name not in self._names]
         self._names |= zip(new, metric_names(new, self._names.values()), strict=True)
         entries = [[self._names[name], value, now(), step] for name, value in figures.items()]
-        told = metrics.called if isinstance(metrics, Figures) else {}
         called = {self._names[name]: told.get(name, name) for name in figures}
         tags = {f"{CALLED}{name}": own for name, own in called.items() if name != own}
         self._put("metrics", metrics=entries, **({"tags": tags} if tags else {}))
@@ -149,3 +196,38 @@ class Tracker:
     def _put(self, what: str, **content: Any) -> None:
         if self._outbox and self._run:
             self._outbox.put({"what": what, "run": self._run, **content})
+
+
+def told_settings(config: ExperimentConfig) -> dict[str, Any]:
+    """What a table of runs shows of a config, by dotted names: what names it, and what differs from the defaults."""
+    usual = ExperimentConfig(experiment_name=config.experiment_name).flat()
+    return {
+        key: value
+        for key, value in config.flat().items()
+        # What a study would search says nothing of this run, and its name is the run's own.
+        if key in NAMING or (usual.get(key) != value and not key.startswith(("tuning.", "tracking.")))
+    }
+
+
+def data_entity(table: pd.DataFrame, name: str, digest: str, source: str) -> dict[str, str | None]:
+    """Name, digest, source, schema and size of `table`, as the fields of MLflow's Dataset entity."""
+    from mlflow.data.code_dataset_source import CodeDatasetSource
+    from mlflow.data.pandas_dataset import from_pandas
+
+    located = "://" in source or Path(source).exists()
+    # A data set that only has a name, such as pictures inside installed packages, comes from code.
+    origin = public_uri(source) if located else CodeDatasetSource({"source": source})
+    with warnings.catch_warnings():
+        # Hints of no use to who trains: a folder is a local source, and whole numbers cannot be missing.
+        warnings.filterwarnings("ignore", message="The specified dataset source can be interpreted")
+        warnings.filterwarnings("ignore", message="Hint: Inferred schema contains integer")
+        data = from_pandas(table, source=origin, name=name, digest=digest[:DIGEST_LENGTH])
+        entity = data._to_mlflow_entity()
+    return {
+        "name": entity.name,
+        "digest": entity.digest,
+        "source_type": entity.source_type,
+        "source": entity.source,
+        "schema": entity.schema,
+        "profile": entity.profile,
+    }

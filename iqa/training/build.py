@@ -14,6 +14,7 @@ from iqa.model.backbone.backbone import Backbone
 from iqa.model.backbone.several import AnyBackbone, build_backbone, sensible_image_size
 from iqa.model.quality import QualityModel
 from iqa.model.reduction import Reduction
+from iqa.progress import one_step
 from iqa.training.features import cached_features
 from iqa.training.feeds import FeatureFeed, Feed, PixelFeed, StemFeed
 from iqa.training.stems import kept_stems
@@ -59,14 +60,17 @@ def build_feed(
         return PixelFeed(store, batch_size, device, flip=flip, crop=crop)
     features = cached_features(store, model.backbone, config.data, device, precision, progress=progress)
     if model.reduction is not None:
-        features = reduced(model.reduction, features, store, device)
+        features = reduced(model.reduction, features, store, device, progress=progress)
     return FeatureFeed(store, features, batch_size, device)
 
 
-def reduced(reduction: Reduction, features: Tensor, store: PixelStore, device: torch.device) -> Tensor:
+def reduced(
+    reduction: Reduction, features: Tensor, store: PixelStore, device: torch.device, *, progress: bool | None = None
+) -> Tensor:
     """Features of every square [R, D] -> [R, dim], on the device; found from the training pictures if not known yet."""
     features = features.to(device)
-    if not reduction.fitted:
-        squares, _ = store.squares(store.indices("train"))
-        reduction.fit(features[squares.to(device)])
-    return reduction.apply_in_parts(features)
+    with one_step(f"principal components of {len(features):,} squares", shown=progress):
+        if not reduction.fitted:
+            squares, _ = store.squares(store.indices("train"))
+            reduction.fit(features[squares.to(device)])
+        return reduction.apply_in_parts(features)

@@ -15,7 +15,7 @@ import torch
 
 from iqa.config import ExperimentConfig
 from iqa.config.reading import build_config
-from iqa.errors import IqaError, UserError
+from iqa.errors import IqaError, UserError, first_line
 from iqa.files import atomic_write, keep_aside, read_json, write_json
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     except (RuntimeError, pickle.UnpicklingError, EOFError, OSError, ValueError, KeyError) as error:
         raise UserError(
             f"checkpoint {path} cannot be read",
-            got=str(error).splitlines()[0][:200] if str(error) else type(error).__name__,
+            got=first_line(error),
             expected="a file written by training",
             fix="use the other checkpoint of the experiment, or train again",
         ) from error
@@ -149,6 +149,13 @@ def _renamed(state: dict[str, Any]) -> dict[str, Any]:
         f"{match[1]}.{_STATISTICS[match[2]]}" if (match := found[name]) else name: value
         for name, value in state.items()
     }
+
+
+def checkpoint_bytes(model: torch.nn.Module) -> tuple[int, int]:
+    """About what the best and the last checkpoint take; the last holds two moments of everything that learns."""
+    whole = sum(each.nbytes for each in model.state_dict().values())
+    moments = 2 * sum(each.nbytes for each in model.parameters() if each.requires_grad)
+    return whole, whole + moments
 
 
 def load_model_state(model: torch.nn.Module, state: dict[str, Any], path: Path) -> None:

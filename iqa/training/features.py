@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,16 +12,16 @@ from torch import Tensor
 
 from iqa.config.data import DataConfig
 from iqa.data.prepared import Batches, PixelStore
-from iqa.data.store.cache import cache_folder, open_or_build, recipe_key
+from iqa.data.store.cache import cache_folder, has_like, open_or_build, recipe_key
 from iqa.device import autocast, memory_advice
 from iqa.model.backbone.backbone import Backbone
 from iqa.model.backbone.fused import folded
 from iqa.model.backbone.several import AnyBackbone, members
-from iqa.progress import progress_bar
+from iqa.progress import one_step, progress_bar
 
 #: Raise it when the same weights and pictures would give other features.
 VERSION = 3
-FEATURES = "features.npy"
+LABEL, FEATURES = "features", "features.npy"
 #: Pixels that a CPU looks at in one batch.
 CPU_PIXELS = 2**22
 
@@ -41,7 +42,8 @@ def cached_features(
     Raises:
         IqaError: no room for the cache, or not enough memory.
     """
-    parts = [_cached(store, member, data, device, precision, progress) for member in members(backbone)]
+    with one_step("opening features", shown=progress):
+        parts = [_cached(store, member, data, device, precision, progress) for member in members(backbone)]
     return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
 
 
@@ -53,22 +55,38 @@ def _cached(
     precision: torch.dtype,
     progress: bool | None,
 ) -> Tensor:
-    recipe = {
-        "version": VERSION,
-        "pictures": store.squares_digest,
-        "backbone": repr((backbone.name, backbone.sides, backbone.stages, backbone.pool.name)),
-        "weights": weights_digest(backbone.state_dict()),
-        "precision": str(precision),
-    }
+    recipe = {**_look(store.squares_digest, backbone, precision), "weights": weights_digest(backbone.state_dict())}
 
     def build(folder: Path) -> None:
         features = _compute(store, backbone, data.batch, device, precision, progress)
         np.save(folder / FEATURES, features.numpy(), allow_pickle=False)
 
-    name = f"features-{recipe_key(recipe)}"
+    name = f"{LABEL}-{recipe_key(recipe)}"
     size = 4 * len(store.images) * backbone.num_features
     folder, _ = open_or_build(cache_folder(data.cache_dir), name, recipe, build, lambda: size)
     return torch.from_numpy(np.load(folder / FEATURES, allow_pickle=False))
+
+
+def missing_features(pictures: str | None, squares: int, backbone: Backbone, root: Path, precision: torch.dtype) -> int:
+    """Bytes of features that the cache lacks, whatever the weights: those of one name are mostly the same.
+
+    Args:
+        pictures: digest of the squares, None where they are not there themselves.
+        squares: how many there are.
+    """
+    if pictures and has_like(root, LABEL, _look(pictures, backbone, precision)):
+        return 0
+    return 4 * squares * backbone.num_features
+
+
+def _look(pictures: str, backbone: Backbone, precision: torch.dtype) -> dict[str, Any]:
+    """What features depend on, besides the weights."""
+    return {
+        "version": VERSION,
+        "pictures": pictures,
+        "backbone": repr((backbone.name, backbone.sides, backbone.stages, backbone.pool.name)),
+        "precision": str(precision),
+    }
 
 
 @torch.inference_mode()

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Any, Protocol
 
+import pandas as pd
 import torch
 from torch import Tensor
 
@@ -35,12 +36,22 @@ class Feed(Protocol):
         """Every square of every picture of a split, in order."""
         ...
 
+    def batches(self, split: str) -> int:
+        """How many batches `inputs` gives."""
+        ...
+
     def pool(self, split: str, values: Tensor) -> Tensor:
         """Means over each picture's squares: [V, ...] for what `inputs` gave to [N, ...]."""
         ...
 
     def scores(self, split: str) -> Tensor:
         """float32 [N] on the device."""
+        ...
+
+    def sorts(self, split: str, slices: int) -> Tensor:
+        """int64 [V], what happened to the picture of each that `inputs` gives: its kind of distortion, where they are
+        known and differ; else which of `slices` equal parts its score is in.
+        """
         ...
 
     def predict(self, model: QualityModel, inputs: Any) -> Prediction:
@@ -63,6 +74,7 @@ class _Split:
         self._counts = torch.bincount(owner, minlength=len(pictures))
         self._first = self._counts.cumsum(0) - self._counts
         self._owner = owner.to(device)
+        self._kinds = store.manifest["kind"].iloc[pictures.numpy()]
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -84,6 +96,13 @@ class _Split:
         counts = self._counts.to(values.device).view(-1, *[1] * (values.ndim - 1))
         return sums / counts
 
+    def sorts(self, slices: int) -> Tensor:
+        sorts = torch.from_numpy(pd.factorize(self._kinds)[0])
+        if not sorts.any():
+            order = self.scores.cpu().argsort(stable=True).argsort()
+            sorts = order * slices // len(self)
+        return sorts[self._owner.cpu()]
+
 
 class _StoreFeed:
     """What both feeds know of their store."""
@@ -95,11 +114,17 @@ class _StoreFeed:
     def count(self, split: str) -> int:
         return len(self._split(split))
 
+    def batches(self, split: str) -> int:
+        return -(-len(self._split(split).rows) // self._batch_size)
+
     def pool(self, split: str, values: Tensor) -> Tensor:
         return self._split(split).pool(values)
 
     def scores(self, split: str) -> Tensor:
         return self._split(split).scores
+
+    def sorts(self, split: str, slices: int) -> Tensor:
+        return self._split(split).sorts(slices)
 
 
 class PixelFeed(_StoreFeed):
@@ -174,6 +199,10 @@ class StemFeed(_StoreFeed):
             chosen += (torch.rand(len(chosen), generator=draws) < 0.5).long()
         for (maps, rows), true in zip(self._batches("train").run(chosen), scores, strict=True):
             yield self._stem(_cropped(maps, self._side, (1, 2), draws), rows), true
+
+    def batches(self, split: str) -> int:
+        alone = 1 if self._mirror else self._stems.views  # squares that take the place of one and its mirror image
+        return -(-len(self._split(split).rows) // (alone * self._batch_size))
 
     def inputs(self, split: str) -> Iterator[Stem]:
         views = self._stems.views

@@ -22,7 +22,7 @@ from iqa.config import ExperimentConfig
 from iqa.device import autocast, choose_precision, memory_advice
 from iqa.errors import IqaError
 from iqa.model.quality import Prediction, QualityModel
-from iqa.progress import progress_bar
+from iqa.progress import one_step, progress_bar
 from iqa.records import EpochRecord
 from iqa.training.average import AveragedModel
 from iqa.training.feeds import Batch, Feed
@@ -143,21 +143,23 @@ class Trainer:
         self.model.train()
         learning_rate = self.schedule.learning_rate
         tally = Tally()
-        for batch in self._bar(epoch):
-            loss, prediction = self._step(batch)
-            tally.add(loss, prediction, batch[1])
-            self._show(loss)
-        train_loss, train_scores = tally.close()
-        if not math.isfinite(train_loss):
-            raise IqaError(
-                f"the loss of epoch {epoch} is not finite",
-                got=train_loss,
-                fix="lower training.learning_rate, or set training.precision to float32; "
-                f"epochs up to {epoch - 1} are kept",
-            )
-        trained = time.perf_counter() - started
-        health = self._mixture_health(tally)
-        val_loss, val_scores = self._validate()
+        with self._bar(epoch) as bar:
+            for batch in self.feed.training(epoch_seed(self.settings.seed, epoch)):
+                loss, prediction = self._step(batch)
+                tally.add(loss, prediction, batch[1])
+                self._show(bar, loss)
+                bar.update()
+            train_loss, train_scores = tally.close()
+            if not math.isfinite(train_loss):
+                raise IqaError(
+                    f"the loss of epoch {epoch} is not finite",
+                    got=train_loss,
+                    fix="lower training.learning_rate, or set training.precision to float32; "
+                    f"epochs up to {epoch - 1} are kept",
+                )
+            trained = time.perf_counter() - started
+            health = self._mixture_health(tally)
+            val_loss, val_scores = self._validate(bar)
         self.schedule.after_epoch(val_scores["srcc"])
         return EpochRecord(
             epoch=epoch,
@@ -193,16 +195,22 @@ class Trainer:
         mixture, settings = self.model.mixture, self.mixture_settings
         if mixture is not None and epoch > settings.warmup_epochs and not bool(mixture.fitted):
             embeddings = self._training_embeddings()
-            self.model.start_mixture(embeddings, settings, seed=self.settings.seed)
+            with one_step(f"EM over {len(embeddings):,} pictures", shown=self._show_progress):
+                self.model.start_mixture(
+                    embeddings, self.feed.sorts("train", settings.dim + 1), settings, seed=self.settings.seed
+                )
 
     @torch.no_grad()
     def _training_embeddings(self) -> Tensor:
         """Embeddings of all training pictures, float32 [N, feature_dim], as evaluation sees them."""
         self.model.eval()
         rows = []
-        for inputs in self.feed.inputs("train"):
-            with autocast(self.device, self.precision):
-                rows.append(self.feed.predict(self.model, inputs).embedding.float())
+        batches = self.feed.batches("train")
+        with progress_bar(total=batches, desc="before EM", unit="batch", leave=False, shown=self._show_progress) as bar:
+            for inputs in self.feed.inputs("train"):
+                with autocast(self.device, self.precision):
+                    rows.append(self.feed.predict(self.model, inputs).embedding.float())
+                bar.update()
         return torch.cat(rows)
 
     def _mixture_health(self, tally: Tally) -> dict[str, float]:
@@ -216,32 +224,32 @@ class Trainer:
         return health.to_dict()
 
     @torch.inference_mode()
-    def _validate(self) -> tuple[float, dict[str, float | None]]:
+    def _validate(self, bar: tqdm[Any]) -> tuple[float, dict[str, float | None]]:
         model = self.judged.eval()
         predicted = []
         for inputs in self.feed.inputs("val"):
             with autocast(self.device, self.precision):
                 predicted.append(self.feed.predict(model, inputs).score.float())
+            bar.update()
         self.validated = self.feed.pool("val", torch.cat(predicted)), self.feed.scores("val")
         loss = quality_loss(*self.validated, self.settings.loss)
         return float(loss), correlations(*self.validated)
 
-    def _bar(self, epoch: int) -> tqdm[Batch]:
-        self._progress = progress_bar(
-            self.feed.training(epoch_seed(self.settings.seed, epoch)),
-            total=self._steps,
+    def _bar(self, epoch: int) -> tqdm[Any]:
+        """Counts batches of training and validation."""
+        self._looked = 0.0
+        return progress_bar(
+            total=self._steps + self.feed.batches("val"),
             desc=f"epoch {epoch}/{self.settings.epochs}",
             unit="batch",
             leave=False,
             shown=self._show_progress,
         )
-        self._looked = 0.0
-        return self._progress
 
-    def _show(self, loss: Tensor) -> None:
+    def _show(self, bar: tqdm[Any], loss: Tensor) -> None:
         """Put the running loss on the bar, seldom."""
-        if not self._progress.disable and time.perf_counter() - self._looked > LOOK_EVERY:
-            self._progress.set_postfix(loss=f"{float(loss.detach()):.4f}", refresh=False)
+        if not bar.disable and time.perf_counter() - self._looked > LOOK_EVERY:
+            bar.set_postfix(loss=f"{float(loss.detach()):.4f}", refresh=False)
             self._looked = time.perf_counter()
 
 

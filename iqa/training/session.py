@@ -10,19 +10,21 @@ from typing import Any
 
 import torch
 
+from iqa.calibration import fit_rising
 from iqa.config import ExperimentConfig
 from iqa.data.manifest import to_csv
 from iqa.data.prepared import prepare
 from iqa.device import choose_device, choose_precision
 from iqa.errors import Interrupted, UserError
 from iqa.files import require_room
-from iqa.metrics import fit_rising
+from iqa.progress import one_step
 from iqa.records import EpochRecord
 from iqa.training.batch_size import fix_batch_size
 from iqa.training.build import build_feed, build_model, input_size, start_backbone
 from iqa.training.checkpoints import (
     ExperimentFolder,
     check_same_experiment,
+    checkpoint_bytes,
     load_checkpoint,
     load_model_state,
     require_epochs,
@@ -64,7 +66,8 @@ class Session:
             check_same_experiment(config, before["config"], folder.last)
         self.store = prepare(config.data, progress=progress)
         self.image_size = input_size(config, self.store)
-        backbone = start_backbone(config, self.image_size, load_weights=before is None)
+        with one_step(f"loading {config.model.backbone}", shown=progress):  # from the hub, it may be
+            backbone = start_backbone(config, self.image_size, load_weights=before is None)
         self.model = build_model(config, backbone, self.image_size, self.device)
         self.config = config = fix_batch_size(config, self.model, self.store, self.device)
         self.weights_source = before["weights"] if before is not None else self.model.backbone.weights_source
@@ -93,9 +96,10 @@ class Session:
         Raises:
             UserError: no room for its checkpoints; the folder is as it was.
         """
+        best, last = checkpoint_bytes(self.model)
         require_room(
             self.folder.path,
-            self._forecast(),
+            best + 2 * last,  # which stands twice while it is replaced
             "the checkpoints of this training",
             "free some, or give an --output on another disk",
         )
@@ -172,12 +176,6 @@ class Session:
             "median_images_per_second": speeds[len(speeds) // 2],
             "training_seconds": sum(record.seconds for record in history),
         }
-
-    def _forecast(self) -> int:
-        """Bytes of the best model and, twice while it is replaced, of the last one with two moments of what learns."""
-        whole = sum(each.nbytes for each in self.model.state_dict().values())
-        moments = 2 * sum(each.nbytes for each in self.model.parameters() if each.requires_grad)
-        return int(whole + 2 * (whole + moments))
 
     def _snapshot(self) -> dict[str, Any]:
         """The model as it is now, out of the way of the training that goes on."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -12,15 +12,16 @@ from torch import Tensor
 
 from iqa.config import ExperimentConfig
 from iqa.data.prepared import Batches, PixelStore
-from iqa.data.store.cache import cache_folder, open_or_build, recipe_key, reserve
+from iqa.data.store.cache import cache_folder, has_like, open_or_build, recipe_key, reserve
 from iqa.device import autocast, memory_advice
 from iqa.model.backbone.backbone import Backbone
 from iqa.model.backbone.fused import folded
-from iqa.progress import progress_bar
+from iqa.progress import one_step, progress_bar
 from iqa.training.features import CPU_PIXELS, weights_digest
 
 #: Raise it when the same weights and pictures would give other maps, or another layout.
 VERSION = 2
+LABEL = "stems"
 MAPS, FEATURES = "maps.bin", "features.npy"
 
 
@@ -53,28 +54,58 @@ def kept_stems(
     Raises:
         IqaError: no room for the cache, or not enough memory.
     """
-    views = 2 if config.training.flip or config.model.mirror else 1
-    with torch.inference_mode(), autocast(device, precision):
-        blank = torch.zeros(1, 3, *store.images.shape[-2:], dtype=torch.uint8, device=device)
-        channels, height, width = backbone.stem(blank).maps.shape[1:]
-    shape = (len(store.images) * views, height, width, channels)
+    views = _views(config)
+    shape = (len(store.images) * views, *_map_shape(backbone, store.views.side, device, precision))
     recipe = {
-        "version": VERSION,
-        "pictures": store.squares_digest,
-        "backbone": repr((backbone.name, backbone.sides, backbone.pool.name, backbone.frozen_stages)),
+        **_look(store.squares_digest, backbone, precision, views),
         "weights": weights_digest(backbone.frozen_state()),
-        "precision": str(precision),
-        "views": views,
     }
 
     def build(folder: Path) -> None:
         _build(folder, shape, store, backbone, device, precision, progress)
 
-    name = f"stems-{recipe_key(recipe)}"
+    name = f"{LABEL}-{recipe_key(recipe)}"
     size = int(np.prod(shape)) * precision.itemsize
-    folder, _ = open_or_build(cache_folder(config.data.cache_dir), name, recipe, build, lambda: size)
+    with one_step("opening first stages", shown=progress):
+        folder, _ = open_or_build(cache_folder(config.data.cache_dir), name, recipe, build, lambda: size)
     features = torch.from_numpy(np.load(folder / FEATURES, allow_pickle=False))
     return Stems(_map(folder / MAPS, shape, precision, "c"), features, views)
+
+
+def missing_stems(
+    pictures: str | None, squares: int, side: int, backbone: Backbone, config: ExperimentConfig, precision: torch.dtype
+) -> int:
+    """Bytes of stems that the cache lacks, for squares of `side` pixels; as `missing_features` says of features."""
+    views, root = _views(config), cache_folder(config.data.cache_dir)
+    if pictures and has_like(root, LABEL, _look(pictures, backbone, precision, views)):
+        return 0
+    return (
+        squares * views * int(np.prod(_map_shape(backbone, side, torch.device("cpu"), precision))) * precision.itemsize
+    )
+
+
+def _views(config: ExperimentConfig) -> int:
+    return 2 if config.training.flip or config.model.mirror else 1
+
+
+def _map_shape(backbone: Backbone, side: int, device: torch.device, precision: torch.dtype) -> tuple[int, int, int]:
+    """Height, width and channels of what the frozen stages make of a square."""
+    with torch.inference_mode(), autocast(device, precision):
+        channels, height, width = backbone.stem(
+            torch.zeros(1, 3, side, side, dtype=torch.uint8, device=device)
+        ).maps.shape[1:]
+    return height, width, channels
+
+
+def _look(pictures: str, backbone: Backbone, precision: torch.dtype, views: int) -> dict[str, Any]:
+    """What stems depend on, besides the weights."""
+    return {
+        "version": VERSION,
+        "pictures": pictures,
+        "backbone": repr((backbone.name, backbone.sides, backbone.pool.name, backbone.frozen_stages)),
+        "precision": str(precision),
+        "views": views,
+    }
 
 
 @torch.inference_mode()

@@ -12,7 +12,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from iqa.config import ExperimentConfig
 from iqa.config.tuning import Choices
-from iqa.errors import IqaError
+from iqa.errors import IqaError, first_line
 from iqa.records import EpochRecord
 from iqa.tuning import advice
 from iqa.tuning.planned import PROCESS, REASON, PlannedStudy
@@ -123,7 +123,7 @@ class Search:
             raise IqaError(
                 "no trial was completed, so there is nothing to recommend",
                 got=f"{pruned} pruned, {len(trials) - pruned} failed"
-                + (f", such as: {reasons[0].splitlines()[0]}" if reasons else ""),
+                + (f", such as: {first_line(reasons[0])}" if reasons else ""),
                 fix="narrow tuning.space, raise tuning.trials, or set tuning.prune to false; "
                 "the study is kept under its name",
             )

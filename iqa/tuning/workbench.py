@@ -105,7 +105,7 @@ class Workbench:
         trained_on = hashlib.sha256(store.indices("train").numpy().tobytes()).hexdigest()
 
         def make() -> tuple[dict[str, Tensor], Tensor]:
-            values = reduced(reduction, features, store, self.device)
+            values = reduced(reduction, features, store, self.device, progress=self._progress)
             return reduction.state_dict(), values
 
         kept: tuple[dict[str, Tensor], Tensor] = self._reductions.get((key, tuple(reduction.columns), trained_on), make)

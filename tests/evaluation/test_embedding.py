@@ -7,6 +7,7 @@ import pytest
 from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
 
+from iqa import progress
 from iqa.errors import UserError
 from iqa.evaluation import embedding
 
@@ -45,6 +46,16 @@ def test_tsne_keeps_neighbours_and_comes_out_the_same_twice(blobs):
     assert perplexity == pytest.approx(59 / 3)
     assert (rows == np.arange(60)).all()
     assert np.array_equal(coordinates, embedding.tsne(features, seed=3)[0])
+
+
+def test_tsne_says_how_far_it_is_and_is_the_same_for_it(blobs, capsys, monkeypatch):
+    monkeypatch.setattr(progress, "EVERY", 0.0)
+    told = embedding.tsne(blobs[0], seed=3, progress=None)[0]
+    said = capsys.readouterr().err.splitlines()
+    assert any(line.startswith("t-SNE of 60 pictures: 50 of 750 rounds") for line in said)
+    assert said[-1].startswith("t-SNE of 60 pictures: 750 of 750 rounds")
+    assert np.array_equal(told, embedding.tsne(blobs[0], seed=3)[0])
+    assert capsys.readouterr().err == ""
 
 
 def test_tsne_thins_large_sets(blobs):

@@ -71,6 +71,6 @@ def test_without_projection_there_is_none():
 
 
 def test_the_scale_of_the_features_does_not_matter():
-    head = QualityHead(10).eval()
+    head = QualityHead(10, normalised=[10]).eval()
     features = torch.randn(3, 10)
     torch.testing.assert_close(head.embed(features), head.embed(1000 * features), atol=1e-4, rtol=1e-3)

@@ -11,6 +11,8 @@ from iqa.model.quality import QualityModel
 
 SIDE = 64
 CLUSTERS = 3
+#: Of the twelve pictures.
+SORTS = torch.arange(12) % 4
 
 
 def pictures(number: int = 12) -> torch.Tensor:
@@ -29,7 +31,7 @@ def build(**changes) -> QualityModel:
 
 def started(**changes) -> QualityModel:
     model = build(**changes).eval()
-    model.start_mixture(model(pictures()).embedding, config(**changes).mixture)
+    model.start_mixture(model(pictures()).embedding, SORTS, config(**changes).mixture)
     return model
 
 
@@ -53,7 +55,7 @@ def test_without_clusters_there_is_no_mixture_and_no_projection():
     assert prediction.z is prediction.responsibilities is prediction.log_likelihood is None
     assert not [name for name in model.state_dict() if "mixture" in name or "projection" in name]
     with pytest.raises(UserError, match="no mixture"):
-        model.start_mixture(prediction.embedding, config().mixture)
+        model.start_mixture(prediction.embedding, SORTS, config().mixture)
 
 
 def test_features_can_be_kept_and_predicted_from_later():
@@ -80,7 +82,7 @@ def test_the_head_ignores_the_mixture_until_it_is_started():
     with torch.no_grad():
         model.mixture.means += 1
     assert torch.equal(model(pictures()).score, before)
-    model.start_mixture(model(pictures()).embedding, config().mixture)
+    model.start_mixture(model(pictures()).embedding, SORTS, config().mixture)
     assert not torch.equal(model(pictures()).score, before)
 
 
@@ -93,7 +95,7 @@ def test_starting_the_mixture_shows_it_standardised_points():
 def test_more_clusters_than_pictures_is_refused():
     model = build(n_clusters=20).eval()
     with pytest.raises(UserError, match="more clusters than pictures"):
-        model.start_mixture(model(pictures()).embedding, config().mixture)
+        model.start_mixture(model(pictures()).embedding, SORTS, config().mixture)
 
 
 def test_the_score_reads_the_mixture_but_does_not_bend_it():
@@ -140,7 +142,7 @@ def test_a_frozen_backbone_stays_as_it_is():
 def test_a_state_dict_brings_back_the_same_predictions(clusters):
     trained = build(n_clusters=clusters)
     if clusters:
-        trained.start_mixture(trained(pictures()).embedding.detach(), config().mixture)
+        trained.start_mixture(trained(pictures()).embedding.detach(), SORTS, config().mixture)
     trained(pictures())
     restored = QualityModel.from_config(config(n_clusters=clusters), SIDE, load_weights=False)
     restored.load_state_dict(trained.state_dict())
@@ -184,7 +186,7 @@ def test_heads_of_a_part_see_one_backbone_at_one_scale(pca_dim: int) -> None:
             model.reduction.fit(model.backbone(pictures()))
     model.eval()
     features = model.features(pictures())
-    widths = model.backbone.parts if model.reduction is None else model.reduction.columns[1:]
+    widths = [sum(part) for part in model.backbone.parts] if model.reduction is None else model.reduction.columns[1:]
     assert len(widths) == 4
     said = model.from_features(features).by_head
     assert len(said) == 2 + 4
@@ -198,3 +200,23 @@ def test_heads_of_a_part_see_one_backbone_at_one_scale(pca_dim: int) -> None:
 def test_heads_of_parts_need_parts() -> None:
     with pytest.raises(ValueError, match="several backbones or several"):
         config(part_heads=1)
+
+
+def test_features_of_each_map_can_be_normalised_by_themselves() -> None:
+    model = build(normalise="by_map", freeze_backbone=True).eval()
+    features = model.features(pictures())
+    (widths,) = model.backbone.parts
+    assert len(widths) > 3
+    assert sum(widths) == features.shape[1]
+    # However large one map's features are, they count the same.
+    louder = torch.cat([1000 * features[:, : widths[0]], features[:, widths[0] :]], dim=1)
+    torch.testing.assert_close(model.from_features(louder).score, model.from_features(features).score)
+    together = build(freeze_backbone=True).eval()
+    assert not torch.allclose(together.from_features(louder).score, together.from_features(features).score)
+
+
+def test_the_last_map_can_be_left_out() -> None:
+    early, every, last = (build(stages=stages).backbone.eval() for stages in ("early", "all", "last"))
+    features = every(pictures())
+    torch.testing.assert_close(early(pictures()), features[:, : early.num_features])
+    torch.testing.assert_close(last(pictures()), features[:, early.num_features :])

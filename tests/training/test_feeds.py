@@ -25,7 +25,7 @@ def store() -> PixelStore:
     images = torch.arange(int(starts[-1]), dtype=torch.uint8).view(-1, 1, 1, 1).expand(-1, 3, 4, 4).clone()
     split = ["train"] * 5 + ["val"] * 2 + ["test"]
     return PixelStore(
-        manifest=pd.DataFrame({"split": split}),
+        manifest=pd.DataFrame({"split": split, "kind": [""] * len(COUNTS)}),
         images=images,
         starts=starts,
         scores=torch.linspace(0, 1, len(COUNTS)),

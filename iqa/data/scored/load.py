@@ -6,7 +6,6 @@ import hashlib
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import get_args
 
@@ -26,6 +25,9 @@ from iqa.data.store.pictures import read_rgb
 from iqa.errors import UserError
 
 log = logging.getLogger(__name__)
+
+#: What was told of which source.
+_told: set[tuple[str, object]] = set()
 
 #: Fewer groups than these in validation or test are worth a word.
 FEW_GROUPS = 5
@@ -109,10 +111,11 @@ def _open(data: DataConfig) -> tuple[RawSet, str, HubSet | None]:
     raise UserError(f"data.dataset '{data.dataset}' has no scores of people")
 
 
-@cache
 def _say(notes: str, source: object) -> None:
     """Tell the user, once in a process for a source: trainings that are repeated open their set again and again."""
-    log.warning("%s", notes)
+    if log.isEnabledFor(logging.WARNING) and (notes, source) not in _told:
+        _told.add((notes, source))
+        log.warning("%s", notes)
 
 
 def _split(table: pd.DataFrame, data: DataConfig) -> np.ndarray:

@@ -15,7 +15,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from iqa.errors import UserError
-from iqa.files import in_bytes, no_room, require_room
+from iqa.files import no_room, require_room
 
 RECORD = "record.json"
 #: What the pictures of a folder are known by (`picture_digest`), one for each; no part of what the folder's own digest
@@ -24,8 +24,6 @@ KNOWN_BY = "known_by.json"
 #: What helps where the cache cannot be.
 ELSEWHERE = "set data.cache_dir, or the environment variable IQA_CACHE, to a folder on another disk"
 SMALLER = "a smaller data.picture_size takes less"
-#: Bytes from which it is said what a cache will take.
-WORTH_SAYING = 10**9
 
 log = logging.getLogger(__name__)
 
@@ -76,10 +74,7 @@ def open_or_build(
                 log.warning("prepared data in %s is damaged and is built anew", folder)
                 shutil.rmtree(folder)
             _remove_leftovers(root, name)
-            size = forecast()
-            require_room(root, size, "prepared data", f"free some, or {ELSEWHERE}; {SMALLER}")
-            if size > WORTH_SAYING:
-                log.warning("prepared data takes about %s in %s", in_bytes(size), root)
+            require_room(root, forecast(), "prepared data", f"free some, or {ELSEWHERE}; {SMALLER}")
             return folder, _build(root, name, recipe, build)
     except OSError as error:
         raise no_room(folder, error, f"free space or change rights on {root}, or {ELSEWHERE}") from error
@@ -95,6 +90,28 @@ def verify(folder: Path) -> str | None:
         return _digest(files)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
+
+
+def glimpse(folder: Path) -> str | None:
+    """What `verify` says, by the sizes of the files alone: as quick for large ones, and good enough for a forecast."""
+    try:
+        files = json.loads((folder / RECORD).read_text(encoding="utf-8"))["files"]
+        whole = all((folder / name).stat().st_size == about["bytes"] for name, about in files.items())
+        return _digest(files) if whole else None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def has_like(root: Path, label: str, recipe: dict[str, Any]) -> bool:
+    """Whether a folder `root/label-...` was built by a recipe that agrees with all that `recipe` says."""
+    for file in root.glob(f"{label}-*/{RECORD}"):
+        try:
+            known = json.loads(file.read_text(encoding="utf-8"))["recipe"]
+            if all(known.get(key) == value for key, value in recipe.items()) and glimpse(file.parent):
+                return True
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            continue
+    return False
 
 
 def _build(root: Path, name: str, recipe: dict[str, Any], build: Callable[[Path], None]) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from iqa.errors import UserError
+from iqa.errors import UserError, first_line
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -78,7 +78,7 @@ class HubPlace:
             # Broken files, missing columns and lost connections arrive as a dozen unrelated types.
             raise UserError(
                 f"{self.title} cannot be loaded from {self.root or 'the Hugging Face hub'}",
-                got=f"{type(error).__name__}: {error}".splitlines()[0],
+                got=f"{type(error).__name__}: {first_line(error)}",
                 expected=self.expected,
                 fix="set data.root to a local copy",
             ) from error

@@ -16,7 +16,7 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image
 
-from iqa.errors import UserError
+from iqa.errors import UserError, first_line
 
 #: Names of Pillow's decoders; "HEIF" comes with pillow-heif.
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "AVIF")
@@ -88,7 +88,7 @@ def read_rgb(source: Path | BinaryIO) -> Image.Image:
             raise
         except Exception as error:
             # Decoders meet damaged files with any kind of error, from IndexError to struct.error.
-            raise ValueError(f"damaged: {_in_a_line(error)}") from error
+            raise ValueError(f"damaged: {first_line(error)}") from error
     rgb.info["frames"] = frames
     return rgb
 
@@ -193,7 +193,7 @@ def _open(source: Path | BinaryIO) -> Image.Image:
         raise
     except Exception as error:
         image.close()
-        raise ValueError(f"damaged: {_in_a_line(error)}") from error
+        raise ValueError(f"damaged: {first_line(error)}") from error
     return image
 
 
@@ -251,7 +251,3 @@ def _no_picture(head: bytes) -> str:
         return "HEIC needs one more package: pip install pillow-heif"
     found = next((name for start, name in _STRANGERS.items() if head.startswith(start)), None)
     return f"no picture, but {found}" if found else "no picture of a known format, or damaged at its start"
-
-
-def _in_a_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).partition("\n")[0][:200]

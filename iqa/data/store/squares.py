@@ -76,18 +76,17 @@ def open_squares(
     Raises:
         IqaError: no room for the cache.
     """
-    recipe: dict[str, Any] = {
-        "source": fingerprint,
-        "pictures": recipe_key({"names": list(names)}),
-        "views": views.to_dict(),
-        "version": VERSION,
-    }
+    recipe = _recipe(fingerprint, names, views)
 
     def build(folder: Path) -> None:
         _write(folder, names, read, views, max(1, workers), progress)
 
     folder, digest = open_or_build(
-        root, f"{label}-{recipe_key(recipe)}", recipe, build, lambda: _forecast(names, read, views)
+        root,
+        f"{label}-{recipe_key(recipe)}",
+        recipe,
+        build,
+        lambda: expected_squares(names, read, views) * 3 * views.side**2,
     )
     starts = np.load(folder / STARTS, allow_pickle=False)
     shape = (int(starts[-1]), 3, views.side, views.side)
@@ -97,13 +96,32 @@ def open_squares(
     return Squares(torch.from_numpy(pixels), torch.from_numpy(starts), unreadable, known_by, digest)
 
 
-def _forecast(names: Sequence[str], read: Callable[[str], Image.Image], views: ViewPolicy) -> int:
-    """Bytes that the squares will take, from a few of the pictures."""
+def squares_folder(root: Path, label: str, fingerprint: str, names: Sequence[str], views: ViewPolicy) -> Path:
+    """Where the squares of these pictures are, or will be."""
+    return root / f"{label}-{recipe_key(_recipe(fingerprint, names, views))}"
+
+
+def count_squares(folder: Path) -> int:
+    """How many squares a folder of the cache holds."""
+    return int(np.load(folder / STARTS, allow_pickle=False)[-1])
+
+
+def _recipe(fingerprint: str, names: Sequence[str], views: ViewPolicy) -> dict[str, Any]:
+    return {
+        "source": fingerprint,
+        "pictures": recipe_key({"names": list(names)}),
+        "views": views.to_dict(),
+        "version": VERSION,
+    }
+
+
+def expected_squares(names: Sequence[str], read: Callable[[str], Image.Image], views: ViewPolicy) -> int:
+    """How many squares the pictures will give, from a few of them."""
     counts = []
     for name in names[:: len(names) // LOOKED_AT or 1]:
         with contextlib.suppress(ValueError):
             counts.append(len(views.cut(read(name))))
-    return int(len(names) * np.mean(counts or [0])) * 3 * views.side**2
+    return int(len(names) * np.mean(counts or [0]))
 
 
 def _write(

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from iqa.errors import UserError
+from iqa.errors import UserError, first_line
 from iqa.model.backbone.networks import create, intermediates, native_size, pretrained_config, unusable
 from iqa.model.backbone.pooling import Pooling
 from iqa.model.backbone.stages import FrozenStages, Stem
@@ -27,7 +27,7 @@ class Backbone(nn.Module):
         name: any timm model whose feature maps can be read (`forward_intermediates`).
         pretrained: load pretrained weights (`iqa.model.backbone.weights`); False keeps timm's random ones.
         weights: local weights file, used if `pretrained`.
-        stages: "all" feature maps, or the "last" one only.
+        stages: "all" feature maps, those before the last ("early"), or the "last" one only.
         pooling, centre_pooling: which statistics.
         image_size: side in pixels to which pictures are resized (square).
         scales: sizes at which it looks, as shares of image_size; the features of all stand side by side.
@@ -36,6 +36,7 @@ class Backbone(nn.Module):
 
     Attributes:
         num_features: length of a feature row.
+        parts: how many of these come from each map, at each scale.
         sides: the side in pixels at each scale.
         mean, std: this backbone's own normalisation of pictures in 0-1, [1, 3, 1, 1]; part of the state dict.
         native_size: side in pixels that it was pretrained at.
@@ -54,7 +55,7 @@ class Backbone(nn.Module):
         *,
         pretrained: bool,
         weights: str | None = None,
-        stages: Literal["all", "last"] = "all",
+        stages: Literal["all", "early", "last"] = "all",
         pooling: Literal["mean", "mean_std", "bilinear"] = "mean_std",
         centre_pooling: bool = False,
         image_size: int,
@@ -98,11 +99,6 @@ class Backbone(nn.Module):
         if share != 1 and hasattr(self.net, "set_input_size"):
             raise self._one_size(f"training.crop {share}", "set training.crop to 1")
         return torch.cat([self._features(images, round(side * share)) for side in self.sides], dim=1)
-
-    @property
-    def parts(self) -> list[int]:
-        """Features of each scale."""
-        return [self.num_features // len(self.sides)] * len(self.sides)
 
     def stem(self, images: Tensor) -> Stem:
         """What the frozen stages make of uint8 pictures [B, 3, H, W]; for `from_stem`."""
@@ -159,7 +155,8 @@ class Backbone(nn.Module):
         final = self._channels_first(final)
         if self.stages == "last":
             return [final]
-        return [*(stages[:-1] if self._drop_last_stage else stages), final]
+        early = stages[:-1] if self._drop_last_stage else stages
+        return early if self.stages == "early" else [*early, final]
 
     def _channels_first(self, final: Tensor) -> Tensor:
         """The final map as [B, C, H, W] or [B, C, positions], without class and register tokens."""
@@ -197,7 +194,10 @@ class Backbone(nn.Module):
             # The last stage is the final map or what its last normalisation was fed: one of them is enough.
             channels = self._channels_first(final).shape[1]
             self._drop_last_stage = bool(stages) and stages[-1].shape[1] == channels
+            if not self._chosen(final, stages):
+                raise unusable(self.name, "has one feature map, and model.stages 'early' leaves out the last")
             self.pool.prepare(each.shape[1] for each in self._chosen(final, stages))
+            self.parts = [[self.pool([each]).shape[1] for each in self._chosen(final, stages)]] * len(self.sides)
             features = int(self(blank.to(torch.uint8)).shape[1])
             if self.frozen_stages and not self._parts_agree():
                 raise UserError(
@@ -222,6 +222,6 @@ class Backbone(nn.Module):
     def _wrong_size(self, error: Exception) -> UserError:
         return UserError(
             f"backbone '{self.name}' does not take pictures of {self.image_size} px",
-            got=str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__,
+            got=first_line(error),
             fix=f"set data.image_size, for instance to {self.native_size}",
         )

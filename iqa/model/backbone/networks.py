@@ -89,7 +89,7 @@ def unusable(name: str, why: str) -> UserError:
     )
 
 
-def intermediates(net: Any, stages: Literal["all", "last"]) -> dict[str, Any]:
+def intermediates(net: Any, stages: Literal["all", "early", "last"]) -> dict[str, Any]:
     """Arguments of forward_intermediates that pick the feature maps."""
     accepted = inspect.signature(net.forward_intermediates).parameters
     if stages == "last":

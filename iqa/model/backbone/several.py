@@ -27,8 +27,8 @@ class SideBySide(nn.Module):
         return torch.cat([backbone(images, share) for backbone in self.backbones], dim=1)
 
     @property
-    def parts(self) -> list[int]:
-        """Features of each backbone at each scale."""
+    def parts(self) -> list[list[int]]:
+        """How many features come from each map, of each backbone at each scale."""
         return [part for backbone in members(self) for part in backbone.parts]
 
     def no_weight_decay(self) -> set[str]:

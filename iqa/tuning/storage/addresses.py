@@ -9,8 +9,8 @@ from urllib.parse import quote
 
 from sqlalchemy.engine import make_url
 
-from iqa.errors import UserError, cut
-from iqa.tracking.store import first_line, public_uri
+from iqa.errors import UserError, cut, first_line
+from iqa.tracking.store import public_uri
 
 KINDS = ("sqlite", "postgresql", "mysql", "grpc", "journal")
 FORMS = (

@@ -17,8 +17,8 @@ from sqlalchemy import Engine, create_engine, inspect, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import NoSuchModuleError
 
-from iqa.errors import cut
-from iqa.tracking.store import database_server, first_line, reachable
+from iqa.errors import cut, first_line
+from iqa.tracking.store import database_server, reachable
 from iqa.tuning.storage.addresses import FORMS, begins, file_of, public_url, refused, unusable
 
 log = logging.getLogger(__name__)

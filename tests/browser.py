@@ -1,0 +1,180 @@
+"""MLflow's UI in a browser without a screen: what the tests look at, and `make screenshots` takes pictures of."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from places import ROOT
+from playwright.sync_api import Page, sync_playwright
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+FLAGS = [
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+]
+#: What MLflow's own pages do wrong: who the user is is asked of a server that knows no users.
+THEIR_OWN = ("/mlflow/users/current", "ResizeObserver loop")
+#: Keep the panel of MLflow's assistant shut, which covers a third of the first page.
+NO_ASSISTANT = (
+    "localStorage['mlflow.assistant.fab.autoOpenedOnFirstLoad_v1'] = 'true';"
+    "localStorage['mlflow.assistant.panelOpen_v1'] = 'false'"
+)
+#: The lines of a chart.
+LINES = ".scatterlayer .trace .js-line"
+SERVER_SECONDS, PAGE_MILLISECONDS, REST_MILLISECONDS = 60, 30_000, 1_000
+
+
+def compare(folder: Path, configs: dict[str, dict[str, Any]], cache: Path | None = None) -> str:
+    """Train and test configs by `iqa compare` in a folder, with a store of its own, and return what it said."""
+    for name, config in configs.items():
+        (folder / f"{name}.json").write_text(json.dumps(config | {"experiment_name": name}))
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("MLFLOW_")}
+    environment |= {"PYTHONPATH": str(ROOT), **({"IQA_CACHE": str(cache)} if cache else {})}
+    files = [f"{name}.json" for name in configs]
+    command = [sys.executable, "-m", "iqa", "compare", "--configs", *files]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[str]:
+    """The address of MLflow's UI over the store in a folder."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    address = f"http://127.0.0.1:{port}"
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("MLFLOW_")}
+    server = subprocess.Popen(
+        [sys.executable, "-m", "mlflow", "ui", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"],
+        cwd=folder,
+        env=environment | {"MLFLOW_DISABLE_TELEMETRY": "true"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        _await(f"{address}/health")
+        yield address
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def _await(address: str) -> None:
+    end = time.monotonic() + SERVER_SECONDS
+    while True:
+        try:
+            with urllib.request.urlopen(address, timeout=5):
+                return
+        except OSError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.2)
+
+
+class Visit:
+    """One visit to the UI by somebody who was never there.
+
+    Attributes:
+        faults: requests that failed and errors in the console, but for MLflow's own.
+    """
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.faults: list[str] = []
+        page.set_default_timeout(PAGE_MILLISECONDS)
+        page.add_init_script(NO_ASSISTANT)
+        page.on("console", lambda line: self._note(f"{line.text} {line.location['url']}", line.type == "error"))
+        page.on("pageerror", lambda error: self._note(str(error), True))
+        page.on("response", lambda answer: self._note(f"{answer.status} {answer.url}", answer.status >= 400))
+        # What a page no longer needs, it aborts.
+        page.on(
+            "requestfailed", lambda sent: self._note(f"{sent.failure} {sent.url}", "ABORTED" not in str(sent.failure))
+        )
+
+    def _note(self, told: str, wrong: bool) -> None:
+        if wrong and not any(each in told for each in THEIR_OWN):
+            self.faults.append(told)
+
+    def table(self, link: str) -> list[dict[str, str]]:
+        """Open the view, and return what its rows say, by column."""
+        self.page.goto(link)
+        self.page.locator(".ag-center-cols-container [role=row]").first.wait_for()
+        self.settle()
+        return self.page.evaluate(
+            """() => [...document.querySelectorAll('.ag-center-cols-container [role=row]')].map(row =>
+                Object.fromEntries([...document.querySelectorAll(`[row-id="${row.getAttribute('row-id')}"] [col-id]`)]
+                    .map(cell => [cell.getAttribute('col-id'), cell.innerText])))"""
+        )
+
+    def charts(self) -> None:
+        """Turn from the view's table to its charts."""
+        self.page.locator("label:has(input[value=CHART])").click()
+        self.page.locator(LINES).first.wait_for()
+        self.settle()
+
+    def curves(self) -> list[int]:
+        """How many runs the charts of a page draw curves of, from chart to chart: each run has its colour."""
+        count = """(chart, lines) =>
+            new Set([...chart.querySelectorAll(lines)].map(line => getComputedStyle(line).stroke)).size"""
+        return [chart.evaluate(count, LINES) for chart in self.page.locator(".js-plotly-plot").all()]
+
+    def compared(self, figure: str) -> None:
+        """Choose all runs of the view's table, and from *Compare* on to the curves of a figure."""
+        self.page.locator("label:has(input[value=TABLE])").click()
+        self.page.locator(".ag-header-cell input[type=checkbox]").first.click()
+        self.page.get_by_role("button", name="Compare", exact=True).click()
+        self.page.get_by_role("link", name=figure, exact=True).click()
+        self.page.locator(LINES).first.wait_for()
+        self.settle()
+
+    def run(self, name: str) -> None:
+        """From the view's table to a run, its description unfolded."""
+        self.page.get_by_role("link", name=name, exact=True).first.click()
+        self.unfold()
+
+    def unfold(self) -> None:
+        """Show the whole of a description."""
+        self.page.get_by_text("Show more").first.click()
+        self.settle()
+
+    def sections(self) -> list[str]:
+        """The headings of a page of charts, from top to bottom."""
+        self.page.get_by_text("Add section").wait_for()
+        return re.findall(r"^(.+)\n\(\d+\)$", self.page.locator("body").inner_text(), flags=re.MULTILINE)
+
+    def pictures(self, name: str) -> int:
+        """How many pictures of a name loaded, in a chart of it or in a description."""
+        chart, found = self.page.get_by_text(name, exact=True), self.page.locator(f'img[src*="{name}"]')
+        if chart.count():  # it is drawn once it can be seen
+            chart.first.evaluate("title => title.scrollIntoView({block: 'center'})")
+        found.first.wait_for()
+        self.settle()
+        return sum(picture.evaluate("image => image.naturalWidth > 0") for picture in found.all())
+
+    def settle(self) -> None:
+        """Let the page come to rest; its network never does, because it asks for news all the time."""
+        self.page.wait_for_timeout(REST_MILLISECONDS)
+
+
+@contextmanager
+def visited(width: int = 1760, height: int = 1000) -> Iterator[Visit]:
+    """A browser whose window has so many pixels."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        try:
+            yield Visit(browser.new_page(viewport={"width": width, "height": height}))
+        finally:
+            browser.close()
