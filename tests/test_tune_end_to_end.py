@@ -77,7 +77,8 @@ def runs(project: Path, role: str) -> list[Any]:
     from mlflow import MlflowClient
 
     client = MlflowClient(f"sqlite:///{project / 'mlflow.db'}")
-    return list(client.search_runs(["0"], f"tags.role = '{role}'"))
+    places = [experiment.experiment_id for experiment in client.search_experiments()]
+    return list(client.search_runs(places, f"tags.role = '{role}'"))
 
 
 def test_the_recommendation_is_there_to_read_and_to_look_at(project: Path) -> None:
