@@ -20,7 +20,7 @@ from iqa.evaluation.comparison_splits import compare_splits
 from iqa.evaluation.report import RESULTS
 from iqa.files import split_folder, write_json, write_text
 from iqa.forecast import about, forecast, in_turn
-from iqa.plots.comparison import comparison
+from iqa.plots.several.comparison import comparison
 from iqa.plots.style import save_drawn_by
 from iqa.progress import one_step
 from iqa.tracking import Tracker, open_run, read_run_note

@@ -184,7 +184,7 @@ class RepeatsResult(Result):
 
     def plot(self) -> Figure:
         """Each measure's figures on the splits, with their median."""
-        from iqa.plots.repeats import splits
+        from iqa.plots.several.repeats import splits
 
         return splits(self.summary, title=f"{self.name}: {len(self.summary['splits'])} splits")
 
@@ -215,7 +215,7 @@ class ComparisonResult(Result):
 
     def plot(self) -> Figure:
         """Test SRCC, distance to the best, and what an epoch costs."""
-        from iqa.plots.comparison import comparison
+        from iqa.plots.several.comparison import comparison
 
         return comparison(self.found)
 
@@ -247,7 +247,7 @@ class TuningResult(Result):
 
     def plot(self) -> Figure:
         """What was confirmed, how surely, and what the guide says."""
-        from iqa.plots.tuning import recommendation
+        from iqa.plots.several.tuning import recommendation
 
         return recommendation(self.findings)
 

@@ -21,8 +21,8 @@ from iqa.config.reading import read_config, with_settings
 from iqa.errors import Interrupted
 from iqa.files import keep_aside, write_json, write_text
 from iqa.forecast import FIGURES, about, forecast
+from iqa.plots.several.tuning import recommendation
 from iqa.plots.style import save_drawn_by
-from iqa.plots.tuning import recommendation
 from iqa.progress import one_step
 from iqa.tracking import Tracker, open_run
 from iqa.tuning.findings import as_markdown, conclude, header, tuned_config

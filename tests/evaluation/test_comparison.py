@@ -9,7 +9,7 @@ import pytest
 from iqa import metrics
 from iqa.errors import UserError
 from iqa.evaluation.comparison import Contender, as_markdown, as_rows, compare_tested
-from iqa.plots.comparison import comparison
+from iqa.plots.several.comparison import comparison
 
 TRUE = np.random.default_rng(0).random(300)
 

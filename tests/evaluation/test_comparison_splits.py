@@ -12,7 +12,7 @@ from scipy import stats
 from iqa.errors import UserError
 from iqa.evaluation.comparison import Contender, as_markdown, as_rows
 from iqa.evaluation.comparison_splits import compare_splits
-from iqa.plots.comparison import comparison
+from iqa.plots.several.comparison import comparison
 
 
 def trainings(
