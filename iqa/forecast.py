@@ -19,8 +19,8 @@ from iqa.model.backbone.backbone import Backbone
 from iqa.model.backbone.several import members, sensible_image_size
 from iqa.model.quality import QualityModel
 from iqa.training.checkpoints import checkpoint_bytes
-from iqa.training.features import CPU_PIXELS, missing_features
-from iqa.training.stems import missing_stems
+from iqa.training.frozen.features import CPU_PIXELS, missing_features
+from iqa.training.frozen.stems import missing_stems
 
 #: Bytes, as measured: what preparing holds besides the pictures, MLflow, the figures of a test, a GPU's libraries.
 PREPARING, TRACKING, DRAWING, GPU_LIBRARIES = 250 * 10**6, 200 * 10**6, 150 * 10**6, 2500 * 10**6

@@ -74,6 +74,7 @@ def make_evaluated(
         true=true,
         responsibilities=shares,
         log_likelihood=None if shares is None else (-20 + 3 * random.normal(size=n)).astype(np.float32),
+        z=None if shares is None else features[:, :4].astype(np.float32),
         features=features.astype(np.float32),
         table=table,
         thumbnail=thumbnail,

@@ -14,7 +14,14 @@ from places import ROOT
 #: Floors of the house, from the ground: a room's modules import from each other and from the floors below, never from
 #: above, and never from another room of their own floor.
 FLOORS = [
-    [{"errors"}, {"files"}, {"processes"}, {"progress"}, {"records"}, {"metrics", "resampling", "calibration"}],
+    [
+        {"errors"},
+        {"files"},
+        {"processes"},
+        {"progress"},
+        {"records"},
+        {"metrics", "resampling", "calibration", "conformal"},
+    ],
     [{"config"}, {"device"}],
     [{"data.manifest"}, {"model"}],
     [{"data.splits"}, {"data.store"}],
@@ -25,7 +32,7 @@ FLOORS = [
     [{"scoring"}],
     [{"evaluation"}],
     [{"plots"}, {"tracking"}],
-    [{"tuning"}],
+    [{"tuning"}, {"deploy"}],
     [{"api"}],
     [{"commands"}],
 ]

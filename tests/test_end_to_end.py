@@ -26,6 +26,7 @@ from iqa.tracking.names import grouped
 FIGURES = {
     "predictions_scatter.png",
     "cluster_distribution.png",
+    "clusters.png",
     "features_pca.png",
     "features_tsne.png",
     "sample_predictions.png",

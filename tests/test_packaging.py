@@ -95,7 +95,7 @@ def test_what_a_served_model_asks_for_is_pinned() -> None:
     assert exact(requirements()).items() <= pins("requirements.txt").items()
 
 
-@pytest.mark.parametrize("entry_point", ["main", "train", "evaluate", "score", "tune", "compare", "ensemble"])
+@pytest.mark.parametrize("entry_point", ["main", "train", "evaluate", "score", "serve", "tune", "compare", "ensemble"])
 def test_an_entry_point_runs_a_module_with_each_of_its_parameters(mlproject: dict, entry_point: str) -> None:
     point = mlproject["entry_points"][entry_point]
     (verb,) = re.findall(r"python -m iqa (\S+)", point["command"])

@@ -924,16 +924,12 @@ def test_a_run_without_a_model_is_the_users_error(store: str, tmp_path: Path) ->
 
 
 STUB_SCORING = """
-from base64 import b64decode
-from io import BytesIO
 from pathlib import Path
 import numpy as np, pandas as pd
-from PIL import Image
 
 class Scorer:
     def score(self, pictures, on_error):
-        opened = [Image.open(p if Path(p).is_file() else BytesIO(b64decode(p))) for p in pictures]
-        score = [float(np.asarray(p).mean()) / 255 for p in opened]
+        score = [float(np.asarray(p.opened()).mean()) / 255 for p in pictures]
         nothing = {"calibrated": np.nan, "cluster": 2.0, "log_likelihood": np.nan, "error": None}
         return pd.DataFrame({"score": score, **nothing})
 
@@ -949,7 +945,7 @@ import mlflow.pyfunc
 uri, picture = sys.argv[1:]
 model = mlflow.pyfunc.load_model(uri)
 encoded = base64.b64encode(open(picture, "rb").read()).decode()
-scores = model.predict(pd.DataFrame({"image": [picture, encoded]}))
+scores = model.predict(pd.DataFrame({"image": [open(picture, "rb").read(), encoded]}))
 example = model.predict(model.input_example)
 print(json.dumps({
     "scores": scores.to_dict("list"),
@@ -965,8 +961,8 @@ def test_the_logged_model_scores_in_a_fresh_process(
     store: str, client: Any, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     package = shutil.copytree(Path(iqa.__file__).parent, tmp_path / "package" / "iqa")
-    shutil.rmtree(package / "scoring")
-    (package / "scoring.py").write_text(STUB_SCORING)
+    (package / "scoring" / "scorer.py").unlink()
+    (package / "scoring" / "__init__.py").write_text(STUB_SCORING)
     monkeypatch.setattr(iqa, "__file__", str(package / "__init__.py"))
     with open_run(settings(store), role="train", name="small", directory=folder) as tracker:
         tracker.log_served_model(folder)

@@ -17,13 +17,14 @@ from iqa.config import ExperimentConfig
 from iqa.config.data import Preset
 from iqa.config.reading import with_settings
 from iqa.data.prepared import prepare
+from iqa.evaluation.clusters import FIGURES as CLUSTERS
 from iqa.evaluation.description import description
 from iqa.evaluation.evaluated import Evaluated
 from iqa.evaluation.own_test import is_own, refuse_known
 from iqa.evaluation.report import RESULTS, TABLE
 from iqa.files import read_json
 from iqa.forecast import about, forecast
-from iqa.scoring import load_scorer
+from iqa.scoring import COVERAGE, load_scorer
 from iqa.tracking import Figures, Tracker, fetch_experiment, metric_names, open_run, read_run_note
 from iqa.training.checkpoints import BEST, ExperimentFolder
 
@@ -38,6 +39,7 @@ def evaluate(
     settings: Mapping[str, Any] | None = None,
     checkpoint: str = BEST,
     skip_tsne: bool = False,
+    coverage: float = COVERAGE,
     verbose: bool = False,
 ) -> EvaluationResult:
     """Judge a trained experiment on its test pictures; another data set is judged whole, and kept apart.
@@ -49,6 +51,7 @@ def evaluate(
         settings: of its config, by their dotted names, such as {"data.dataset": "koniq10k", "data.root": FOLDER}.
         checkpoint: file in that folder.
         skip_tsne: leave out t-SNE, the slowest figure.
+        coverage: share of pictures that intervals are to hold for.
         verbose: print what the command prints.
 
     Raises:
@@ -63,7 +66,8 @@ def evaluate(
         load = forecast(config, trains=False, logged_here=logged_here(config))
         what = f"{place} by its {checkpoint}: {about(config)}, on {config.data.dataset} ({load.pictures})"
         Terminal(verbose).begins("evaluate", what, load, places(config, folder.visualizations, load))
-    return judge_experiment(folder, config, checkpoint, skip_tsne=skip_tsne, terminal=Terminal(verbose))
+    terminal = Terminal(verbose)
+    return judge_experiment(folder, config, checkpoint, skip_tsne=skip_tsne, coverage=coverage, terminal=terminal)
 
 
 def judge_experiment(
@@ -72,10 +76,11 @@ def judge_experiment(
     checkpoint: str,
     *,
     skip_tsne: bool,
+    coverage: float = COVERAGE,
     terminal: Terminal = SILENT,
 ) -> EvaluationResult:
     """Judge one checkpoint; the figures go to a run of their own and to the training's run."""
-    evaluated = judge(folder, config, checkpoint, progress=terminal.bars)
+    evaluated = judge(folder, config, checkpoint, coverage=coverage, progress=terminal.bars)
     place, label = place_of(folder.path, evaluated, config)
     history = read_json(folder.history_file) if folder.history_file.is_file() else {"epochs": [], "best_epoch": None}
     trained_in = read_run_note(folder.path).get("run_id")
@@ -136,14 +141,19 @@ def log_report(run: Tracker, folder: Path, place: str, figures: dict[str, float 
 
 
 def judge(
-    folder: ExperimentFolder, config: ExperimentConfig, checkpoint: str, *, progress: bool | None = None
+    folder: ExperimentFolder,
+    config: ExperimentConfig,
+    checkpoint: str,
+    *,
+    coverage: float = COVERAGE,
+    progress: bool | None = None,
 ) -> Evaluated:
     """Predict the test split once; all of a data set that training did not know.
 
     Raises:
         UserError: some of what would be the test split is what the model learned from.
     """
-    scorer = load_scorer(folder.path / checkpoint, config.training.device)
+    scorer = load_scorer(folder.path / checkpoint, config.training.device, coverage)
     learned = scorer.config.data
     named = [(each.dataset, each.csv, each.hub_name, each.root) for each in (config.data, learned)]
     if named[0] != named[1] and config.data.scored:
@@ -162,11 +172,16 @@ def judge(
         refuse_known(manifest, table, [store.known_by[row] for row in rows.tolist()], own=own, folder=folder.path)
     predictions = scorer.predict(store, split, progress=progress)
     calibrated = scorer.calibration(pd.Series(predictions.score)) if scorer.calibration else None
+    bounds = None
+    if scorer.calibration and scorer.calibration.intervals:
+        bounds = scorer.calibration.bounds(predictions.said, scorer.coverage)
     return Evaluated(
         predicted=predictions.score,
         true=store.scores[rows].numpy(),
         responsibilities=predictions.responsibilities,
         log_likelihood=predictions.log_likelihood,
+        z=predictions.z,
+        covariance=scorer.config.model.mixture.covariance,
         features=predictions.embedding,
         table=table,
         thumbnail=lambda number: store.thumbnail(int(rows[number])),
@@ -174,13 +189,17 @@ def judge(
         scale=store.scale,
         calibrated=None if calibrated is None else calibrated.to_numpy(),
         not_calibrated=scorer.not_calibrated,
+        low=None if bounds is None else bounds["low"].to_numpy(),
+        high=None if bounds is None else bounds["high"].to_numpy(),
+        coverage=scorer.coverage,
+        no_intervals=scorer.no_intervals,
         trained_on=None if own else learned.dataset,
         data=store.digest,
     )
 
 
 def headline(results: dict[str, Any], label: str = "test") -> Figures:
-    """The figures that a table of runs compares, with their intervals, and each subset's SRCC.
+    """The figures that a table of runs compares, with their intervals, each subset's SRCC and those of the mixture.
 
     Those of another data set than the one trained on go by its `label`.
 
@@ -191,7 +210,12 @@ def headline(results: dict[str, Any], label: str = "test") -> Figures:
     for name, metric in results["metrics"].items():
         figures[f"{prefix}{name}"] = metric["value"]
         figures[f"{prefix}{name}_low"], figures[f"{prefix}{name}_high"] = metric["low"], metric["high"]
+    if results["intervals"]:
+        figures |= {f"{prefix}interval_{name}": results["intervals"][name]["value"] for name in ("coverage", "width")}
     wanted = {f"{prefix}srcc_{subset}": subset for subset in results["by_subset"]}
     names = dict(zip(wanted, metric_names(list(wanted), taken=figures), strict=True))
     figures |= {names[full]: results["by_subset"][subset]["srcc"] for full, subset in wanted.items()}
+    # Training's own figures of its epochs stand in that group by these very names.
+    prefix = "mixture/test_" if label == "test" else f"mixture/test/{label}/"
+    figures |= {f"{prefix}{name}": results["mixture"][name] for name in CLUSTERS if results.get("mixture")}
     return Figures(figures, {names[full]: subset for full, subset in wanted.items() if names[full] != full})

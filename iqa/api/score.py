@@ -24,7 +24,7 @@ from iqa.forecast import about, in_turn, scoring
 from iqa.plots.scores import PSEUDO_CAVEAT, THUMBNAIL, Shown, choose_ends, contact_sheet, score_histogram
 from iqa.plots.style import save_drawn_by
 from iqa.progress import one_step, progress_bar
-from iqa.scoring import Ensemble, Scorer, load_model
+from iqa.scoring import COVERAGE, Ensemble, Scorer, load_model
 from iqa.scoring.inputs import Inputs, find_inputs
 from iqa.scoring.journal import Journal, free_folder, stamp
 from iqa.scoring.results import (
@@ -41,7 +41,7 @@ from iqa.tracking import Tracker, open_run, read_run_note
 from iqa.tracking.models import SCHEMES, fetched_checkpoint
 
 
-def load(model: str | Path, device: str = "auto") -> Scorer | Ensemble:
+def load(model: str | Path, device: str = "auto", coverage: float = COVERAGE) -> Scorer | Ensemble:
     """A trained model, ready to score pictures: see `Scorer.score` and `score_stream`.
 
     Args:
@@ -49,15 +49,16 @@ def load(model: str | Path, device: str = "auto") -> Scorer | Ensemble:
             MLflow: `runs:/<run id>`, `models:/<name>/<version>`, `models:/<name>@<alias>`. What is downloaded is not
             kept.
         device: "auto", "cpu", "cuda", "cuda:1", "mps".
+        coverage: share of pictures whose score by people is to lie between `low` and `high`.
 
     Raises:
         UserError: there is no such model, or it is damaged or of another kind.
         IqaError: MLflow's server does not answer.
     """
     if not str(model).startswith(SCHEMES):
-        return load_model(model, device)
+        return load_model(model, device, coverage)
     with fetched_checkpoint(str(model)) as checkpoint:
-        return load_model(checkpoint, device)
+        return load_model(checkpoint, device, coverage)
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,7 @@ def score(
     root: str | Path = "",
     batch_size: int = 32,
     device: str = "auto",
+    coverage: float = COVERAGE,
     settings: Mapping[str, Any] | None = None,
     verbose: bool = False,
 ) -> ScoringResult:
@@ -103,6 +105,7 @@ def score(
         root: folder that a table's names are relative to; its own if none is given.
         batch_size: squares that the model sees at once.
         device: "auto", "cpu", "cuda", "cuda:1", "mps".
+        coverage: share of pictures whose score by people is to lie between `low` and `high`.
         settings: of tracking, by dotted names: {"tracking.enabled": False}.
         verbose: print what the command prints.
 
@@ -116,13 +119,13 @@ def score(
     if batch_size < 1:
         raise UserError("--batch_size is no count", got=batch_size, expected="1 or more")
     inputs = find_inputs(str(pictures), column=column, root=str(root))
-    scorer = load(model, device)
+    scorer = load(model, device, coverage)
     config = with_settings(scorer.config, settings)
     usual = Path("scores") / f"{config.experiment_name}-{inputs.label}"
     folder = Path(output) if output else free_folder(usual, inputs.root)
-    options |= {"column": column, "root": root, "batch_size": batch_size, "device": device}
+    options |= {"column": column, "root": root, "batch_size": batch_size, "device": device, "coverage": coverage}
     job = Job(options, config, scorer, inputs, folder, format, batch_size, Terminal(verbose))
-    with Journal(folder, model=scorer.digest, inputs=inputs) as journal:
+    with Journal(folder, model=scorer.digest, coverage=coverage, inputs=inputs) as journal:
         pending = journal.pending(inputs)
         if verbose:
             _announce(job, len(pending))

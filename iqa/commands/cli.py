@@ -19,6 +19,7 @@ from iqa.errors import Interrupted, IqaError
 _MALLOPT = {"M_MMAP_THRESHOLD": (-3, 2**30), "M_TRIM_THRESHOLD": (-1, 2**31 - 1)}
 
 #: Said beside calibrated scores that no mapping was found for, with the reason.
+NO_INTERVALS = "scores come without intervals: {}"
 NOT_CALIBRATED = "calibrated scores are the model's own, stretched to the scale: {}"
 
 

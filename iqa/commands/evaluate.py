@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from iqa.commands.cli import NOT_CALIBRATED, add_flag, parser_for, show_link
+from iqa.commands.cli import NO_INTERVALS, NOT_CALIBRATED, add_flag, parser_for, show_link
 from iqa.config.reading import parse_overrides
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ def main(arguments: list[str]) -> None:
     )
     parser.add_argument("--checkpoint", default="best_model.pth", help="file in that folder (default: %(default)s)")
     add_flag(parser, "--skip_tsne", "leave out t-SNE, the slowest figure")
+    parser.add_argument("--coverage", default=0.9, type=float, help="of the intervals (default: %(default)s)")
     options, overrides = parser.parse_known_args(arguments)
     settings = dict(parse_overrides(overrides))
 
@@ -39,6 +40,7 @@ def main(arguments: list[str]) -> None:
             settings=settings,
             checkpoint=options.checkpoint,
             skip_tsne=options.skip_tsne,
+            coverage=options.coverage,
             verbose=True,
         )
     )
@@ -61,6 +63,11 @@ def show(done: EvaluationResult) -> None:
     for subset, part in results["by_subset"].items():
         figure = "too few" if part["srcc"] is None else f"SRCC {part['srcc']:.4f}"
         print(f"    {subset}: {figure}  ({part['n']} pictures)")
+    if found := results["intervals"]:
+        wanted, held, width = found["wanted"], found["coverage"]["value"], found["width"]["value"]
+        print(f"  {100 * wanted:.0f} % intervals hold for {100 * held:.1f} % of them; their mean width is {width:.3f}")
+    for note in results["no_intervals"]:
+        print(NO_INTERVALS.format(note))
     for note in results["not_calibrated"]:
         print(NOT_CALIBRATED.format(note))
     print("files:")

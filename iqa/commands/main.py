@@ -20,6 +20,7 @@ VERBS = {
     "tune": "search settings, and say what to set and how sure that is",
     "ensemble": "judge several experiments as one",
     "score": "score pictures with a trained model",
+    "serve": "serve a trained model over HTTP",
 }
 
 

@@ -10,7 +10,7 @@ import argparse
 import os
 from typing import TYPE_CHECKING
 
-from iqa.commands.cli import NOT_CALIBRATED, parser_for, show_link
+from iqa.commands.cli import NO_INTERVALS, NOT_CALIBRATED, parser_for, show_link
 from iqa.config.reading import parse_overrides
 from iqa.errors import IqaError
 
@@ -46,6 +46,7 @@ def read_arguments(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]
     parser.add_argument("--root", default="", help="folder that a table's names are relative to (default: its own)")
     parser.add_argument("--batch_size", default=32, type=int, help="squares in one batch (default: %(default)s)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps (default: %(default)s)")
+    parser.add_argument("--coverage", default=0.9, type=float, help="of the intervals (default: %(default)s)")
     return parser.parse_known_args(arguments)
 
 
@@ -77,6 +78,8 @@ def show(done: ScoringResult) -> None:
         print("not taken: " + ", ".join(f"{count} {kind}" for kind, count in summary["left_out"].items()))
     if summary.get("several_frames"):
         print(f"of {counted(summary['several_frames'])} with several frames or pages the first is scored")
+    for note in summary.get("no_intervals", []):
+        print(NO_INTERVALS.format(note))
     for note in summary.get("not_calibrated", []):
         print(NOT_CALIBRATED.format(note))
     if "images_per_second" in summary:

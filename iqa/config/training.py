@@ -59,6 +59,9 @@ class TrainingConfig(Section):
     crop: Annotated[float, Field(gt=0, le=1)] = 1.0
     #: The model that is judged and kept is a running mean of the weights with this decay per step; 0: the weights.
     ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    #: Find out how far scores may be off, so that they come with intervals: a frozen backbone's head is trained five
+    #: times more; of a trained one half of the validation pictures no longer choose the epoch.
+    intervals: bool = True
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     seed: Annotated[int, Field(ge=0)] = 0
     device: Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")] = "auto"

@@ -33,6 +33,8 @@ from iqa.progress import one_step
 
 __all__ = ["Batches", "Expected", "PixelStore", "expect", "prepare"]
 
+#: Validation pictures that choose no epoch, once they are set aside.
+HELD = "held"
 #: Goes up when the same settings give other pictures or another layout.
 VERSION = 3
 #: Bytes of a table that is read twice without anybody noticing: some hundred thousand rows take seconds.
@@ -74,14 +76,14 @@ class PixelStore:
         return len(self.manifest)
 
     def indices(self, split: str) -> torch.Tensor:
-        """Row numbers of a split, or of "all", in the manifest, int64 [n], ascending.
+        """Row numbers of a split, of HELD or of "all", in the manifest, int64 [n], ascending.
 
         Raises:
             UserError: unknown split.
         """
         if split == "all":
             return torch.arange(len(self))
-        if split not in SPLITS:
+        if split not in (*SPLITS, HELD):
             raise UserError("unknown split", got=split, expected=f"one of {', '.join(SPLITS)}")
         return torch.from_numpy(np.flatnonzero((self.manifest["split"] == split).to_numpy()))
 
@@ -95,6 +97,21 @@ class PixelStore:
         manifest = self.manifest.assign(split=redraw(content, split, seed))
         changed = hashlib.sha256((self.digest + digest(manifest)).encode()).hexdigest()
         return replace(self, manifest=manifest, digest=changed)
+
+    def holding_out(self, least: int) -> PixelStore:
+        """The same with half of the validation contents as HELD, if both halves keep `least` pictures or more."""
+        split, content = self.manifest["split"].to_numpy(dtype=object, copy=True), self.manifest["content"].to_numpy()
+        rows = np.flatnonzero(split == "val")
+        names, of = np.unique(content[rows], return_inverse=True)
+        # The contents in random order; those that come before half of the pictures are held.
+        order = np.random.default_rng(0).permutation(len(names))
+        sizes = np.bincount(of)[order]
+        held = order[sizes.cumsum() - sizes / 2 < len(rows) / 2]
+        chosen = rows[np.isin(of, held)]
+        if min(len(chosen), len(rows) - len(chosen)) < least:
+            return self
+        split[chosen] = HELD
+        return replace(self, manifest=self.manifest.assign(split=split))
 
     def squares(self, pictures: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """The squares of `pictures`, int64 [n]: their rows in `images` and whose they are, 0..n-1; both int64 [V]."""

@@ -69,6 +69,9 @@ def read_contender(folder: ExperimentFolder) -> Contender:
         "test_share": _test_share(folder),
     }
     results = read_json(folder.visualizations / RESULTS)
+    # All at the same coverage, so that the narrower ones are better.
+    intervals = results.get("intervals") or {"width": {"value": None}}
+    facts["interval_width"] = intervals["width"]["value"]
     return Contender(facts, results, pd.read_csv(folder.visualizations / TABLE))
 
 
@@ -145,9 +148,9 @@ def as_markdown(comparison: dict[str, Any], links: Mapping[str, str | None] | No
         + f". Best by validation: **{comparison['best']}**. Differences are in test SRCC, with intervals that hold for "
         f"all of them together ({100 * comparison['confidence']:.0f} %); {about_trainings(comparison)}.",
         "",
-        "| experiment | backbone | clusters | validation SRCC | test SRCC | PLCC | KRCC | RMSE | against the best "
-        "| s an epoch |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| experiment | backbone | clusters | validation SRCC | test SRCC | PLCC | KRCC | RMSE | width of intervals "
+        "| against the best | s an epoch |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for row in comparison["experiments"]:
         frozen = " (frozen)" if row["frozen"] else ""
@@ -155,7 +158,8 @@ def as_markdown(comparison: dict[str, Any], links: Mapping[str, str | None] | No
         lines.append(
             f"| {_linked(row['name'], known)} | {row['backbone']}{frozen} | {row['n_clusters']} "
             f"| {_figure(row['val_srcc'])} | {_figure(row['srcc']['value'])}{_interval(row['srcc'])} | {figures} "
-            f"| {_difference(row['difference'])} | {row['seconds_per_epoch']:.3g} |"
+            f"| {_figure(row['interval_width'])} | {_difference(row['difference'])} "
+            f"| {row['seconds_per_epoch']:.3g} |"
         )
     return "\n".join(lines) + "\n"
 

@@ -67,7 +67,9 @@ def _facts(name: str, trainings: Sequence[Contender], validation: float | None) 
         return float(np.median([each.facts[key] for each in trainings]))
 
     timed = {key: median(key) for key in ("epochs", "best_epoch", "seconds_per_epoch", "images_per_second")}
-    return {**trainings[0].facts, **timed, "name": name, "val_srcc": validation}
+    widths = [each.facts["interval_width"] for each in trainings if each.facts["interval_width"] is not None]
+    width = float(np.median(widths)) if len(widths) == len(trainings) else None
+    return {**trainings[0].facts, **timed, "name": name, "val_srcc": validation, "interval_width": width}
 
 
 def _over(trainings: Sequence[Contender], measure: str) -> dict[str, float | None]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -39,6 +40,8 @@ class Evaluated:
         true: [N] scores, on the same scale, higher is better.
         responsibilities: [N, K] share of each mixture component in each picture, or None without a mixture.
         log_likelihood: [N] of each picture under the mixture, or None.
+        z: [N, d] the points that the mixture sees, or None.
+        covariance: the mixture's type of covariance, "diag" or "tied".
         features: [N, D] what PCA and t-SNE are drawn from.
         table: N rows with at least COLUMNS; `content` is the clean picture a picture was made from, `kind`
             and `level` its distortion (missing where there is none).
@@ -47,6 +50,8 @@ class Evaluated:
         scale: the scale that people scored the pictures on; `true` is its share of it.
         calibrated: [N] predictions on the scale that the model was trained on, or None.
         not_calibrated: why `calibrated` are the model's own scores, stretched to the scale; empty where they are not.
+        low, high: [N] ends of the intervals that hold `true` for `coverage` of pictures, in 0-1; or None.
+        no_intervals: why there are none; empty where there are.
         trained_on: the data set that the model learned from, where it is another one than this.
         data: SHA-256 (hex) of the set that they are of, or "".
 
@@ -65,8 +70,14 @@ class Evaluated:
     scale: ScoreScale = UNIT
     calibrated: NDArray[np.floating] | None = None
     not_calibrated: tuple[str, ...] = ()
+    low: NDArray[np.floating] | None = None
+    high: NDArray[np.floating] | None = None
+    coverage: float = 0.9
+    no_intervals: tuple[str, ...] = ()
     trained_on: str | None = None
     data: str = ""
+    z: NDArray[np.floating] | None = None
+    covariance: Literal["diag", "tied"] = "diag"
 
     def __post_init__(self) -> None:
         if missing := [name for name in COLUMNS if name not in self.table.columns]:
@@ -76,8 +87,11 @@ class Evaluated:
             "true": self.true,
             "responsibilities": self.responsibilities,
             "log_likelihood": self.log_likelihood,
+            "z": self.z,
             "features": self.features,
             "calibrated": self.calibrated,
+            "low": self.low,
+            "high": self.high,
             "table": self.table,
         }
         lengths = {name: len(part) for name, part in parts.items() if part is not None}
@@ -153,14 +167,24 @@ def together(parts: Sequence[Evaluated]) -> Evaluated:
                 expected="one test split for all: the same data section and split_seed",
             )
     describer = next((part for part in parts if part.responsibilities is not None), first)
-    calibrated = [part.calibrated for part in parts if part.calibrated is not None]
+
+    def mean(name: str) -> NDArray[np.floating] | None:
+        """Of what all of them have."""
+        values = [getattr(part, name) for part in parts if getattr(part, name) is not None]
+        return np.asarray(np.mean(values, axis=0)) if len(values) == len(parts) else None
+
     return replace(
         first,
         predicted=np.mean([part.predicted for part in parts], axis=0),
         responsibilities=describer.responsibilities,
         log_likelihood=describer.log_likelihood,
+        z=describer.z,
+        covariance=describer.covariance,
         features=np.hstack([part.features / (float(part.features.std()) or 1.0) for part in parts]),
-        calibrated=np.mean(calibrated, axis=0) if len(calibrated) == len(parts) else None,
+        calibrated=mean("calibrated"),
+        low=mean("low"),
+        high=mean("high"),
+        no_intervals=tuple(dict.fromkeys(note for part in parts for note in part.no_intervals)),
         not_calibrated=tuple(dict.fromkeys(note for part in parts for note in part.not_calibrated)),
     )
 

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from iqa import metrics
 from iqa.evaluation import embedding
 from iqa.evaluation.breakdowns import breakdowns
+from iqa.evaluation.clusters import describe_clusters
+from iqa.evaluation.coverage import describe_intervals
 from iqa.evaluation.evaluated import FEW_CONTENTS, Evaluated
 
 #: The files that hold a report's numbers and its table.
@@ -68,7 +70,7 @@ def compute(
     Args:
         best_epoch: the epoch whose weights gave the answers, if it is known.
         skip_tsne: leave out the slowest layout; it is left out too with fewer than five pictures.
-        seed: of the bootstrap, PCA and t-SNE; the same seed gives the same report.
+        seed: of the bootstrap, mixtures fitted anew, PCA and t-SNE; the same seed gives the same report.
         progress: True, bars; None, bars on a terminal and lines elsewhere; False, nothing.
 
     Raises:
@@ -114,20 +116,10 @@ def _results(evaluated: Evaluated, best_epoch: int | None, seed: int, progress: 
             "seed": seed,
         },
         "logistic": {"parameters": list(logistic.parameters), "linear": logistic.linear},
-        "mixture": _mixture(evaluated),
+        "intervals": describe_intervals(evaluated, samples=SAMPLES, seed=seed, confidence=CONFIDENCE),
+        "no_intervals": list(evaluated.no_intervals),
+        "mixture": describe_clusters(evaluated, seed=seed),
         **breakdowns(evaluated, **settings),
-    }
-
-
-def _mixture(evaluated: Evaluated) -> dict[str, Any] | None:
-    if evaluated.clusters is None or evaluated.responsibilities is None:
-        return None
-    likelihood = evaluated.log_likelihood
-    return {
-        "n_clusters": evaluated.n_clusters,
-        "clusters_used": len(np.unique(evaluated.clusters)),
-        "mean_largest_responsibility": float(evaluated.responsibilities.max(axis=1).mean()),
-        "mean_log_likelihood": None if likelihood is None else float(np.mean(likelihood)),
     }
 
 
@@ -140,6 +132,8 @@ def _table(evaluated: Evaluated) -> pd.DataFrame:
         **{evaluated.score_name: on_own_scale, "calibrated": evaluated.calibrated},
         score=evaluated.true,
         predicted=evaluated.predicted,
+        low=evaluated.low,
+        high=evaluated.high,
         error=evaluated.error,
         cluster=evaluated.clusters,
         largest_responsibility=None if evaluated.clusters is None or shares is None else shares.max(axis=1),

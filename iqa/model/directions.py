@@ -49,5 +49,8 @@ def _discriminants(points: np.ndarray, sorts: np.ndarray) -> np.ndarray:
     number = min(int((sizes > 1).sum()) - 1, points.shape[1])
     if number < 1 or np.ptp(points[kept], axis=0).max() == 0:
         return np.zeros((points.shape[1], 0))
-    fitted = LinearDiscriminantAnalysis(solver="eigen", shrinkage="auto").fit(points[kept], sorts[kept])
+    try:
+        fitted = LinearDiscriminantAnalysis(solver="eigen", shrinkage="auto").fit(points[kept], sorts[kept])
+    except np.linalg.LinAlgError:  # pictures of a sort are all alike: principal components tell sorts apart
+        return np.zeros((points.shape[1], 0))
     return np.asarray(fitted.scalings_[:, :number])

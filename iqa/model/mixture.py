@@ -7,18 +7,17 @@ Pattern Recognition and Machine Learning, 2006, section 9.2).
 from __future__ import annotations
 
 import math
-import warnings
 from dataclasses import asdict, dataclass
 from typing import Literal
 
 import numpy as np
 import torch
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture as SklearnMixture
 from torch import Tensor, nn
 from torch.nn import functional
 
-from iqa.errors import IqaError, UserError, first_line
+from iqa.errors import IqaError, UserError
+from iqa.model.em import effective_number, run_em
 from iqa.model.standardise import Standardise
 
 _SMALLEST_WEIGHT = 1e-10  # EM may leave a component with no weight at all, which has no logarithm
@@ -108,7 +107,7 @@ class GaussianMixture(nn.Module):
         super().__init__()
         self.n_components = n_components
         self.dim = dim
-        self.covariance = covariance
+        self.covariance: Literal["diag", "tied"] = covariance
         self.min_variance = min_variance
         self.reseed_below = reseed_below
         shape = (n_components, dim) if covariance == "diag" else (dim,)
@@ -159,26 +158,23 @@ class GaussianMixture(nn.Module):
     ) -> EmFit:
         """Start the mixture by expectation-maximisation (scikit-learn, from k-means) over z [N, d].
 
+        A warning is logged where the points do not support so many components.
+
         Raises:
             UserError: more components than points.
             IqaError: the points are not finite, or EM found no valid covariance.
         """
         points = torch.as_tensor(z).detach().cpu().double().numpy()
         self._check_points(points)
-        em = SklearnMixture(
-            self.n_components, covariance_type=self.covariance, init_params="kmeans",
-            n_init=n_init, reg_covar=reg_covar, max_iter=max_iter, random_state=seed,
-        )  # fmt: skip
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)  # EmFit tells
-            try:
-                em.fit(points)
-            except ValueError as error:
-                raise IqaError(
-                    "EM could not start the mixture",
-                    got=first_line(error),
-                    fix="raise model.mixture.reg_covar, or lower model.n_clusters or model.mixture.dim",
-                ) from error
+        em = run_em(
+            points,
+            self.n_components,
+            self.covariance,
+            seed=seed,
+            n_init=n_init,
+            reg_covar=reg_covar,
+            max_iter=max_iter,
+        )
         self._copy(em)
         device_points = torch.as_tensor(points, dtype=torch.float32, device=self.means.device)
         log_likelihood = torch.logsumexp(self.log_prob(device_points), dim=1)
@@ -190,9 +186,8 @@ class GaussianMixture(nn.Module):
     def health(self, mean_responsibilities: Tensor, mean_largest: Tensor, mean_log_likelihood: Tensor) -> MixtureHealth:
         """Health from means over pictures: of responsibilities [K], their largest [], the log-likelihood []."""
         shares = mean_responsibilities.double().cpu()
-        entropy = -torch.xlogy(shares, shares).sum()
         return MixtureHealth(
-            effective_clusters=float(entropy.exp()),
+            effective_clusters=effective_number(shares.numpy()),
             dead_components=int(self._dead(shares).sum()),
             largest_responsibility=mean_largest.item(),
             log_likelihood=mean_log_likelihood.item(),

@@ -11,6 +11,8 @@ from iqa.evaluation.report import Report
 from iqa.metrics import LogisticFit
 from iqa.plots.clusters import cluster_distribution
 from iqa.plots.embedding import features_embedding
+from iqa.plots.intervals import intervals
+from iqa.plots.portraits import cluster_portraits
 from iqa.plots.samples import sample_predictions
 from iqa.plots.scatter import predictions_scatter
 from iqa.plots.training import training_curves
@@ -34,6 +36,15 @@ def scatter(report: Report, history: History) -> Figure:
 
 def clusters(report: Report, history: History) -> Figure:
     return cluster_distribution(report.evaluated)
+
+
+def portraits(report: Report, history: History) -> Figure | None:
+    return None if report.evaluated.clusters is None else cluster_portraits(report.evaluated)
+
+
+def held(report: Report, history: History) -> Figure | None:
+    found = report.results["intervals"]
+    return None if found is None else intervals(report.evaluated, found)
 
 
 def pca(report: Report, history: History) -> Figure:
@@ -73,6 +84,8 @@ def curves(report: Report, history: History) -> Figure | None:
 FIGURES: dict[str, Callable[[Report, History], Figure | None]] = {
     "predictions_scatter.png": scatter,
     "cluster_distribution.png": clusters,
+    "clusters.png": portraits,
+    "intervals.png": held,
     "features_pca.png": pca,
     "features_tsne.png": tsne,
     "sample_predictions.png": samples,

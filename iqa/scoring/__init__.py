@@ -2,6 +2,18 @@
 
 from iqa.scoring.ensemble import Ensemble, load_model
 from iqa.scoring.picture import Picture
-from iqa.scoring.scorer import SCORES, Calibration, Predictions, Scorer, load_scorer
+from iqa.scoring.scale import BOUNDS, COVERAGE, Calibration
+from iqa.scoring.scorer import SCORES, Predictions, Scorer, load_scorer
 
-__all__ = ["SCORES", "Calibration", "Ensemble", "Picture", "Predictions", "Scorer", "load_model", "load_scorer"]
+__all__ = [
+    "BOUNDS",
+    "COVERAGE",
+    "SCORES",
+    "Calibration",
+    "Ensemble",
+    "Picture",
+    "Predictions",
+    "Scorer",
+    "load_model",
+    "load_scorer",
+]

@@ -15,6 +15,7 @@ import pandas as pd
 from iqa.errors import UserError
 from iqa.files import experiment_label, read_json, split_folder, write_json
 from iqa.scoring.picture import Picture
+from iqa.scoring.scale import BOUNDS, COVERAGE
 from iqa.scoring.scorer import BATCH_SIZE, Scorer, load_scorer
 from iqa.training.checkpoints import BEST
 
@@ -25,7 +26,8 @@ MEMBERS = "ensemble.json"
 class Ensemble:
     """The mean of several models, each of which cuts pictures as it learned to; used like a `Scorer`.
 
-    Cluster and log-likelihood are those of the first member that has a mixture.
+    Cluster and log-likelihood are those of the first member that has a mixture. The ends of intervals are means, too:
+    a mean of members errs less than they do, so that its intervals hold for somewhat more pictures than they say.
 
     Attributes:
         config: that of the first member, under the ensemble's name.
@@ -89,10 +91,20 @@ class Ensemble:
         """Why calibrated scores of members are their own, only stretched to the scale."""
         return tuple(dict.fromkeys(note for member in self.members for note in member.not_calibrated))
 
+    @property
+    def no_intervals(self) -> tuple[str, ...]:
+        """Why members' scores, and so the mean, come without intervals."""
+        return tuple(dict.fromkeys(note for member in self.members for note in member.no_intervals))
+
+    @property
+    def coverage(self) -> float:
+        """Share of pictures that the ends of members' intervals hold for."""
+        return self.members[0].coverage
+
     def _mean(self, tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
         """One table out of the members'; a picture that one of them cannot score has no score."""
         table = tables[self._describes].copy()
-        for column in ("score", "calibrated"):
+        for column in ("score", "calibrated", *BOUNDS):
             table[column] = np.mean([part[column] for part in tables], axis=0)
         if "error" in table:
             for part in tables:
@@ -101,7 +113,7 @@ class Ensemble:
         return table
 
 
-def load_model(path: str | Path, device: str = "auto") -> Scorer | Ensemble:
+def load_model(path: str | Path, device: str = "auto", coverage: float = COVERAGE) -> Scorer | Ensemble:
     """Load an experiment folder (its best model), the folder of an ensemble, or a checkpoint file.
 
     Raises:
@@ -111,8 +123,8 @@ def load_model(path: str | Path, device: str = "auto") -> Scorer | Ensemble:
     if (first := split_folder(path, 0)).is_dir() and not (path / BEST).exists():
         raise UserError(f"{path} holds several splits, each a model of its own", fix=f"take one: {first}")
     if (members := read_members(path)) is None:
-        return load_scorer(path, device)
-    return Ensemble([load_scorer(member, device) for member in members], experiment_label(path))
+        return load_scorer(path, device, coverage)
+    return Ensemble([load_scorer(member, device, coverage) for member in members], experiment_label(path))
 
 
 def write_members(folder: Path, members: Sequence[Path]) -> None:

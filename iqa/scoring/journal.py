@@ -22,7 +22,7 @@ from iqa.scoring.results import RESULTS
 from iqa.scoring.scorer import SCORES
 
 #: Layout of the journal; one of another layout is refused.
-FORMAT = 1
+FORMAT = 2
 
 
 def free_folder(wanted: Path, root: Path) -> Path:
@@ -46,6 +46,7 @@ class Journal:
     Args:
         folder: of results; made if missing.
         model: digest of the checkpoint.
+        coverage: of the intervals.
         inputs: what is scored.
 
     Attributes:
@@ -56,9 +57,9 @@ class Journal:
         IqaError: the folder cannot be written.
     """
 
-    def __init__(self, folder: Path, *, model: str, inputs: Inputs) -> None:
+    def __init__(self, folder: Path, *, model: str, coverage: float, inputs: Inputs) -> None:
         self._path = folder / JOURNAL
-        header = {"format": FORMAT, "model": model, "root": os.path.realpath(inputs.root)}
+        header = {"format": FORMAT, "model": model, "coverage": coverage, "root": os.path.realpath(inputs.root)}
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._lock = FileLock(folder / ".scores.lock", timeout=0)

@@ -59,6 +59,8 @@ def summarise(scorer: Scorer | Ensemble, inputs: Inputs, table: pd.DataFrame) ->
         "score": _spread(scored["score"]),
         "calibrated": _spread(scored["calibrated"]),
         "not_calibrated": list(scorer.not_calibrated),
+        "coverage": scorer.coverage,
+        "no_intervals": list(scorer.no_intervals),
     }
 
 

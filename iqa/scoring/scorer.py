@@ -18,28 +18,28 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from iqa.calibration import IDENTITY
 from iqa.config import ExperimentConfig
 from iqa.config.reading import build_config
-from iqa.data.manifest import ScoreScale
+from iqa.conformal import Said, check_coverage
 from iqa.data.prepared import PixelStore
 from iqa.data.store.views import ViewPolicy
 from iqa.device import autocast, choose_device, choose_precision, memory_advice
 from iqa.errors import IqaError, UserError
-from iqa.metrics import LogisticFit
 from iqa.model.backbone.fused import folded
 from iqa.model.quality import Prediction, QualityModel
 from iqa.progress import progress_bar
 from iqa.scoring.picture import Picture
+from iqa.scoring.scale import BOUNDS, COVERAGE, Calibration
 from iqa.scoring.stream import Pool, Seen, decode_ahead
 from iqa.training.build import build_feed
 from iqa.training.checkpoints import BEST, load_checkpoint, load_model_state
 
 #: Columns of a table of scores.
 #: score: the model's own, about 0-1, higher is better. calibrated: on the scale and in the direction of the scores
-#: that it was trained on; NaN where the checkpoint knows of no scale. cluster: most responsible mixture component,
-#: log_likelihood: how usual the picture is among the training pictures, in nats; both missing without a mixture.
-SCORES = ("score", "calibrated", "cluster", "log_likelihood")
+#: that it was trained on; NaN where the checkpoint knows of no scale. BOUNDS hold people's score for `coverage` of
+#: pictures; see `iqa.scoring.scale`. cluster: most responsible mixture component, log_likelihood: how usual the picture
+#: is among the training pictures, in nats; both missing without a mixture.
+SCORES = ("score", "calibrated", *BOUNDS, "cluster", "log_likelihood")
 #: Squares in one batch of the model; more gain nothing on a CPU, and decoding is what a GPU waits for.
 BATCH_SIZE = 32
 
@@ -54,9 +54,11 @@ class Predictions:
     """What the model says of N pictures; the mixture's part is None without a mixture."""
 
     score: np.ndarray
+    spread: np.ndarray
     embedding: np.ndarray
     responsibilities: np.ndarray | None
     log_likelihood: np.ndarray | None
+    z: np.ndarray | None = None
 
     @property
     def cluster(self) -> np.ndarray:
@@ -65,29 +67,11 @@ class Predictions:
             return np.full(len(self.score), -1)
         return np.asarray(self.responsibilities.argmax(1))
 
-
-@dataclass(frozen=True)
-class Calibration:
-    """From the model's own score to the scale that people scored on: it rises with the score and stays on the scale.
-
-    Attributes:
-        note: why scores are only stretched to the scale, "" where a mapping was found.
-    """
-
-    mapping: LogisticFit
-    scale: ScoreScale
-    note: str = ""
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Calibration:
-        """Out of a checkpoint: parameters, linear, low, high, higher_is_better."""
-        mapping, note = LogisticFit(tuple(values["parameters"]), linear=values["linear"]), values.get("note", "")
-        if not mapping.rises:  # as early versions could leave behind
-            mapping, note = IDENTITY, "predictions do not rise with the validation scores"
-        return cls(mapping, ScoreScale(values["low"], values["high"], values["higher_is_better"]), note)
-
-    def __call__(self, scores: pd.Series) -> pd.Series:
-        return self.scale.from_unit(pd.Series(self.mapping(scores), index=scores.index).clip(0, 1))
+    @property
+    def said(self) -> Said:
+        """What intervals depend on."""
+        shares = np.empty((len(self.score), 0)) if self.responsibilities is None else self.responsibilities
+        return Said(*(part.astype(np.float64) for part in (self.score, self.spread, shares)))
 
 
 class Scorer:
@@ -100,9 +84,11 @@ class Scorer:
         score_name: what its scores imitate, "pseudo-MOS" or "MOS".
         views: how pictures become squares.
         calibration: to the scale of the training scores; None where the checkpoint has none.
+        coverage: share of pictures that the ends of intervals hold for; may be set.
     """
 
-    def __init__(self, checkpoint: Path, device: str = "auto") -> None:
+    def __init__(self, checkpoint: Path, device: str = "auto", coverage: float = COVERAGE) -> None:
+        self.coverage = check_coverage(coverage)
         content = load_checkpoint(checkpoint)
         with checkpoint.open("rb") as file:
             self.digest = hashlib.file_digest(file, "sha256").hexdigest()
@@ -113,7 +99,7 @@ class Scorer:
         self.score_name: str = content["score_name"]
         self.views = ViewPolicy.from_dict(content.get("views") or {"side": content["picture_size"]})
         known = content.get("calibration")
-        self.calibration = Calibration.from_dict(known) if known else None
+        self.calibration = Calibration.from_dict(known, content.get("intervals")) if known else None
         with torch.random.fork_rng(devices=[]):  # what is drawn for the weights' places is no business of the caller
             model = QualityModel.from_config(self.config.model, content["image_size"], load_weights=False)
         load_model_state(model, content["model"], checkpoint)
@@ -123,6 +109,13 @@ class Scorer:
     def not_calibrated(self) -> tuple[str, ...]:
         """Why its calibrated scores are its own, only stretched to the scale; empty where they are not."""
         return (self.calibration.note,) if self.calibration and self.calibration.note else ()
+
+    @property
+    def no_intervals(self) -> tuple[str, ...]:
+        """Why its scores come without intervals; empty where they come with them."""
+        if self.calibration is None:
+            return ("the checkpoint knows of no scale",)
+        return (self.calibration.no_intervals,) if self.calibration.no_intervals else ()
 
     def __getstate__(self) -> dict[str, Any]:
         """For pickle: without the quicker backbone, which is made again."""
@@ -207,12 +200,12 @@ class Scorer:
 
     @property
     def _width(self) -> int:
-        """Figures of a square: score, log-likelihood and a responsibility for each component."""
-        return 2 + self.config.model.n_clusters
+        """Figures of a square: score, spread of heads, log-likelihood and a responsibility for each component."""
+        return 3 + self.config.model.n_clusters
 
     @torch.inference_mode()
     def _predict(self, squares: Sequence[np.ndarray]) -> np.ndarray:
-        """Figures of squares, float [n, 2 + K]."""
+        """Figures of squares, float [n, 3 + K]."""
         pixels = torch.from_numpy(np.stack(squares)).to(self.device).permute(0, 3, 1, 2).contiguous()
         try:
             with autocast(self.device, self.precision):
@@ -222,21 +215,24 @@ class Scorer:
                 f"out of memory on {self.device}", got=f"{len(squares)} squares at once", fix="lower batch_size"
             ) from error
         unknown = torch.full_like(said.score, torch.nan)
-        figures = [said.score, unknown if said.log_likelihood is None else said.log_likelihood]
+        spread = said.by_head.float().std(dim=0, correction=0)
+        figures = [said.score, spread, unknown if said.log_likelihood is None else said.log_likelihood]
         if said.responsibilities is not None:
             figures += said.responsibilities.unbind(1)
         return np.asarray(torch.stack(figures, 1).float().cpu().numpy())
 
     def _table(self, means: np.ndarray, taken: Sequence[Seen], on_error: str) -> pd.DataFrame:
-        """Means over pictures [n, 2 + K] as rows."""
-        score = pd.Series(means[:, 0])
-        cluster = np.full(len(means), np.nan)
-        if means.shape[1] > 2 and len(means):
-            cluster = np.where(np.isnan(means[:, 0]), np.nan, means[:, 2:].argmax(1))
-        table = pd.DataFrame({"score": score, "calibrated": np.nan, "cluster": cluster, "log_likelihood": means[:, 1]})
+        """Means over pictures [n, 3 + K] as rows."""
+        said = Said(means[:, 0], means[:, 1], means[:, 3:])
+        score = pd.Series(said.score)
+        table = pd.DataFrame(np.nan, index=score.index, columns=list(SCORES)).assign(score=score)
         if self.calibration is not None:
             table["calibrated"] = self.calibration(score)
-        table = table.astype({"score": float, "calibrated": float, "cluster": "Int64", "log_likelihood": float})
+            table[list(BOUNDS)] = self.calibration.bounds(said, self.coverage)
+        if self.config.model.n_clusters:
+            table["cluster"] = np.where(score.isna(), np.nan, said.component)
+        table["log_likelihood"] = means[:, 2]
+        table = table.astype({"cluster": "Int64"})
         if on_error == "row":
             finite = np.isfinite(means[:, 0])
             reasons = [
@@ -248,14 +244,14 @@ class Scorer:
         return table
 
 
-def load_scorer(path: str | Path, device: str = "auto") -> Scorer:
+def load_scorer(path: str | Path, device: str = "auto", coverage: float = COVERAGE) -> Scorer:
     """Load an experiment folder (its best model) or a checkpoint file.
 
     Raises:
         UserError: there is none, or it is damaged or of another kind.
     """
     path = Path(path)
-    return Scorer(path / BEST if path.is_dir() else path, device)
+    return Scorer(path / BEST if path.is_dir() else path, device, coverage)
 
 
 def _join(parts: Sequence[Prediction], pool: Callable[[Tensor], Tensor]) -> Predictions:
@@ -266,9 +262,12 @@ def _join(parts: Sequence[Prediction], pool: Callable[[Tensor], Tensor]) -> Pred
 
     shares = [part.responsibilities for part in parts if part.responsibilities is not None]
     likelihoods = [part.log_likelihood for part in parts if part.log_likelihood is not None]
+    points = [part.z for part in parts if part.z is not None]
     return Predictions(
         score=gather([part.score for part in parts]),
+        spread=gather([part.by_head.std(dim=0, correction=0) for part in parts]),
         embedding=gather([part.embedding for part in parts]),
         responsibilities=gather(shares) if shares else None,
         log_likelihood=gather(likelihoods) if likelihoods else None,
+        z=gather(points) if points else None,
     )

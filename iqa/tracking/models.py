@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,6 +34,31 @@ def fetched_checkpoint(uri: str, *, store: str | None = None) -> Iterator[Path]:
         UserError: malformed `uri`, unknown model, or a model that is not one of this project.
         IqaError: the store does not answer.
     """
+    with tempfile.TemporaryDirectory(prefix="iqa-model-") as folder:
+        yield _fetch(uri, Path(folder), _download, store=store)
+
+
+def fetch_model(uri: str, folder: Path, *, store: str | None = None) -> Path:
+    """A model in MLflow as the folder that was logged, somewhere in `folder`; of `runs:/<id>` alone, its checkpoint.
+
+    `uri`, `store` and what is raised are those of `fetched_checkpoint`.
+    """
+    return _fetch(uri, folder, _download_whole, store=store)
+
+
+def checkpoint_of(model: Path) -> Path:
+    """The checkpoint in the folder of a logged model.
+
+    Raises:
+        UserError: the model is none of this project.
+    """
+    return model / _checkpoint_inside(model / "MLmodel", str(model))
+
+
+def _fetch(
+    uri: str, folder: Path, download: Callable[[MlflowClient, str, str, Path], Path], *, store: str | None = None
+) -> Path:
+    """What `download` brings, given a client, `uri`, the store's address and `folder`."""
     scheme, _, path = uri.partition(":/")
     if f"{scheme}:/" not in SCHEMES or not path.strip("/"):
         raise UserError("this names no model in MLflow", got=cut(uri), expected=EXPECTED)
@@ -42,51 +67,64 @@ def fetched_checkpoint(uri: str, *, store: str | None = None) -> Iterator[Path]:
         if not reachable(address):
             raise IqaError(f"the tracking server {shown(address)} does not answer", fix="check that it runs")
         client = connect(address)
-        with tempfile.TemporaryDirectory(prefix="iqa-model-") as folder:
-            try:
-                checkpoint = _download(client, uri.rstrip("/"), address, Path(folder))
-            except UserError:
-                raise
-            except Exception as error:
-                if judge(error) == "unreachable":
-                    raise IqaError(f"the tracking server {shown(address)} failed", got=first_line(error)) from error
-                raise UserError(
-                    f"{cut(uri)} is not in {shown(address)}, or is no model of this project",
-                    got=first_line(error),
-                    expected=EXPECTED,
-                    fix="copy its name from the UI, and set MLFLOW_TRACKING_URI to the store that holds it",
-                ) from error
-            yield checkpoint
+        try:
+            return download(client, uri.rstrip("/"), address, folder)
+        except UserError:
+            raise
+        except Exception as error:
+            if judge(error) == "unreachable":
+                raise IqaError(f"the tracking server {shown(address)} failed", got=first_line(error)) from error
+            raise UserError(
+                f"{cut(uri)} is not in {shown(address)}, or is no model of this project",
+                got=first_line(error),
+                expected=EXPECTED,
+                fix="copy its name from the UI, and set MLFLOW_TRACKING_URI to the store that holds it",
+            ) from error
 
 
 def _download(client: MlflowClient, uri: str, address: str, folder: Path) -> Path:
-    scheme, _, path = uri.partition(":/")
-    if scheme == "runs" and "/" not in path:
+    if _is_run(uri):
         return _one_file(f"{uri}/{BEST}", address, folder)
-    location = _location(client, uri) if scheme == "models" else uri
-    return _one_file(f"{location}/{_checkpoint_inside(location, address, folder)}", address, folder)
+    location = _location(client, uri)
+    described = _one_file(f"{location}/MLmodel", address, folder)
+    return _one_file(f"{location}/{_checkpoint_inside(described, location)}", address, folder)
+
+
+def _download_whole(client: MlflowClient, uri: str, address: str, folder: Path) -> Path:
+    if _is_run(uri):
+        return _download(client, uri, address, folder)
+    model = _one_file(_location(client, uri), address, folder)
+    checkpoint_of(model)
+    return model
+
+
+def _is_run(uri: str) -> bool:
+    """Whether a training's run is named, and not its model."""
+    scheme, _, path = uri.partition(":/")
+    return scheme == "runs" and "/" not in path
 
 
 def _location(client: MlflowClient, uri: str) -> str:
-    """Where the artifacts of a registered or logged model are."""
+    """Where the artifacts of a registered or logged model are, or of a run's."""
+    if not uri.startswith("models:/"):
+        return uri
     from mlflow.store.artifact.utils.models import get_model_name_and_version
 
     found = get_model_name_and_version(client, uri)
     if len(found) == 1:
         return str(client.get_logged_model(found[0]).artifact_location)
     location = str(client.get_model_version_download_uri(*found))
-    return _location(client, location) if location.startswith("models:/") else location
+    return _location(client, location)
 
 
-def _checkpoint_inside(location: str, address: str, folder: Path) -> str:
-    """The path of the checkpoint in a model that `log_served_model` logged."""
+def _checkpoint_inside(described: Path, model: str) -> str:
+    """The path of the checkpoint in a model that `log_served_model` logged, by its MLmodel file."""
     from mlflow.models import Model
 
-    described = Model.load(str(_one_file(f"{location}/MLmodel", address, folder)))
     try:
-        return str(described.flavors["python_function"]["artifacts"]["checkpoint"]["path"])
+        return str(Model.load(str(described)).flavors["python_function"]["artifacts"]["checkpoint"]["path"])
     except KeyError as error:
-        raise UserError(f"the model at {shown(location)} is none of this project", got="no checkpoint") from error
+        raise UserError(f"the model at {shown(model)} is none of this project", got="no checkpoint") from error
 
 
 def _one_file(uri: str, address: str, folder: Path) -> Path:

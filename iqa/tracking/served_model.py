@@ -10,27 +10,37 @@ from mlflow.models import set_model
 from mlflow.pyfunc import PythonModel, PythonModelContext
 
 #: Types that JSON can tell from NaN: a picture that cannot be read has no score, a model without a scale gives no
-#: calibrated one, a model without a mixture no cluster and no log_likelihood.
-NULLABLE = {"score": "Float64", "calibrated": "Float64", "cluster": "Int64", "log_likelihood": "Float64"}
+#: calibrated one, one without intervals no ends, a model without a mixture no cluster and no log_likelihood.
+NULLABLE = {
+    **dict.fromkeys(("score", "calibrated", "low", "high", "calibrated_low", "calibrated_high"), "Float64"),
+    **{"cluster": "Int64", "log_likelihood": "Float64"},
+}
 
 
 class QualityModel(PythonModel):
-    """Scores pictures: column `image` in; score, calibrated, cluster, log_likelihood and error out, a row each.
+    """Scores pictures: column `image` in; the columns of NULLABLE and error out, a row each.
 
-    An image is a path, or a picture file's bytes in base64. What cannot be read has the reason as its `error` and costs
-    the others nothing.
+    `low` and `high` hold people's score, as a share of their scale, for nine pictures of ten; `calibrated_low` and
+    `calibrated_high` are the same on their scale.
+
+    An image is a picture file's bytes, as they are or in base64; a path only within the folder of IQA_SERVE_ROOT (see
+    `iqa.data.store.rules`). What cannot be read has the reason as its `error` and costs the others nothing.
     """
 
     def load_context(self, context: PythonModelContext) -> None:
         # Not at the top: logging a model runs this file too, and has no need of torch.
+        from iqa.data.store.rules import Rules
         from iqa.scoring import load_scorer
 
+        self._rules = Rules.from_environment()
         self._scorer = load_scorer(Path(context.artifacts["checkpoint"]))
 
     def predict(
         self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None
     ) -> pd.DataFrame:
-        scores = self._scorer.score(list(model_input["image"]), on_error="row")
+        from iqa.scoring.sent import admit
+
+        scores = self._scorer.score(admit(model_input["image"], self._rules), on_error="row")
         return scores.astype(NULLABLE)[[*NULLABLE, "error"]]
 
 

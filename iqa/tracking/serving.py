@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from mlflow.models import ModelSignature
 
 MODEL_NAME = "model"
+#: Noted in a model: what it takes for a picture.
+POLICY = {"iqa_pictures": "as sent"}
 #: What iqa.scoring imports; named here because letting MLflow find out takes minutes.
 REQUIREMENTS = (
     *("mlflow", "torch", "torchvision", "timm", "numpy", "pandas", "scipy", "scikit-learn"),
@@ -28,16 +30,13 @@ REQUIREMENTS = (
 def log_served_model(client: MlflowClient, run_id: str, experiment_directory: Path) -> str:
     """Log best_model.pth with the code that reads it, and return the model's id.
 
-    The model takes a column `image` (a path, or a picture file's bytes in base64) and returns the columns
-    score, calibrated, cluster, log_likelihood and error. `mlflow.pyfunc.log_model` would load it and score its example
-    first, which takes as long as a short training; building the folder and handing it over does not.
+    `mlflow.pyfunc.log_model` would load it and score its example first, which takes as long as a short training;
+    building the folder and handing it over does not.
 
     Raises:
         FileNotFoundError: there is no best_model.pth.
     """
     from mlflow.entities import LoggedModelOutput
-    from mlflow.models import Model
-    from mlflow.pyfunc import save_model
 
     checkpoint = Path(experiment_directory) / "best_model.pth"
     if not checkpoint.is_file():
@@ -47,19 +46,7 @@ def log_served_model(client: MlflowClient, run_id: str, experiment_directory: Pa
     try:
         with tempfile.TemporaryDirectory() as folder:
             target = Path(folder, "model")
-            code = shutil.copytree(
-                Path(iqa.__file__).parent, Path(folder, "iqa"), ignore=shutil.ignore_patterns("__pycache__")
-            )
-            save_model(
-                path=target,
-                mlflow_model=Model(run_id=run_id, model_id=model.model_id, model_uuid=model.model_id),
-                python_model=str(code / "tracking" / "served_model.py"),
-                artifacts={"checkpoint": checkpoint.resolve().as_uri()},
-                code_paths=[str(code)],
-                pip_requirements=requirements(),
-                signature=signature(),
-                input_example=example(),
-            )
+            save_served_model(checkpoint, target, run_id=run_id, model_id=model.model_id)
             client.log_model_artifacts(model.model_id, str(target))
     except Exception:
         client.delete_logged_model(model.model_id)
@@ -67,6 +54,40 @@ def log_served_model(client: MlflowClient, run_id: str, experiment_directory: Pa
     client.finalize_logged_model(model.model_id, "READY")
     client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
     return str(model.model_id)
+
+
+def save_served_model(
+    checkpoint: Path, target: Path, *, run_id: str | None = None, model_id: str | None = None
+) -> None:
+    """Make `target` the folder of a model that MLflow can serve: a checkpoint and the code that reads it.
+
+    The model takes a column `image` (a picture file's bytes, as they are or in base64) and returns the columns
+    score, calibrated, cluster, log_likelihood and error.
+    """
+    from mlflow.models import Model
+    from mlflow.pyfunc import save_model
+
+    with tempfile.TemporaryDirectory() as folder:
+        code = shutil.copytree(
+            Path(iqa.__file__).parent, Path(folder, "iqa"), ignore=shutil.ignore_patterns("__pycache__")
+        )
+        save_model(
+            path=target,
+            mlflow_model=Model(run_id=run_id, model_id=model_id, model_uuid=model_id, metadata=POLICY),
+            python_model=str(code / "tracking" / "served_model.py"),
+            artifacts={"checkpoint": checkpoint.resolve().as_uri()},
+            code_paths=[str(code)],
+            pip_requirements=requirements(),
+            signature=signature(),
+            input_example=example(),
+        )
+
+
+def reads_what_is_sent(model: Path) -> bool:
+    """Whether the model in this folder leaves files alone that a client names, as those of early versions do not."""
+    from mlflow.models import Model
+
+    return POLICY.items() <= (Model.load(str(model)).metadata or {}).items()
 
 
 def requirements() -> list[str]:
@@ -78,12 +99,13 @@ def signature() -> ModelSignature:
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, Schema
 
+    from iqa.scoring.scale import BOUNDS
+
     return ModelSignature(
         inputs=Schema([ColSpec("string", "image")]),
         outputs=Schema(
             [
-                ColSpec("double", "score", required=False),
-                ColSpec("double", "calibrated", required=False),
+                *(ColSpec("double", name, required=False) for name in ("score", "calibrated", *BOUNDS)),
                 ColSpec("long", "cluster", required=False),
                 ColSpec("double", "log_likelihood", required=False),
                 ColSpec("string", "error", required=False),

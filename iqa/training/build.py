@@ -15,9 +15,9 @@ from iqa.model.backbone.several import AnyBackbone, build_backbone, sensible_ima
 from iqa.model.quality import QualityModel
 from iqa.model.reduction import Reduction
 from iqa.progress import one_step
-from iqa.training.features import cached_features
 from iqa.training.feeds import FeatureFeed, Feed, PixelFeed, StemFeed
-from iqa.training.stems import kept_stems
+from iqa.training.frozen.features import cached_features
+from iqa.training.frozen.stems import kept_stems
 
 
 def input_size(config: ExperimentConfig, store: PixelStore) -> int:

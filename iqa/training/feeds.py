@@ -15,7 +15,7 @@ from torch import Tensor
 from iqa.data.prepared import Batches, PixelStore
 from iqa.model.backbone.stages import Stem
 from iqa.model.quality import Prediction, QualityModel
-from iqa.training.stems import Stems
+from iqa.training.frozen.stems import Stems
 
 #: What a feed's own `predict` understands, and the scores of the pictures [B], both on the device.
 Batch = tuple[Any, Tensor]
@@ -163,7 +163,7 @@ class PixelFeed(_StoreFeed):
 
 
 class StemFeed(_StoreFeed):
-    """What the frozen stages of a backbone made of squares, once (see iqa.training.stems); the rest is trained.
+    """What the frozen stages of a backbone made of squares, once (see iqa.training.frozen.stems); the rest is trained.
 
     Args:
         stems: of every square of the store.
@@ -226,7 +226,7 @@ class StemFeed(_StoreFeed):
 
 
 class FeatureFeed(_StoreFeed):
-    """Features of a frozen backbone, float32 [B, D], computed once (see iqa.training.features).
+    """Features of a frozen backbone, float32 [B, D], computed once (see iqa.training.frozen.features).
 
     Args:
         features: [R, D], a row for each square of the store.
@@ -247,6 +247,10 @@ class FeatureFeed(_StoreFeed):
     def inputs(self, split: str) -> Iterator[Tensor]:
         for part in self._split(split).rows.to(self._device).split(self._batch_size):
             yield self._features.index_select(0, part)
+
+    def split_as(self, store: PixelStore) -> FeatureFeed:
+        """The same features, split as `store` splits the same pictures."""
+        return FeatureFeed(store, self._features, self._batch_size, self._device)
 
     def predict(self, model: QualityModel, inputs: Tensor) -> Prediction:
         return model.from_features(inputs)

@@ -45,6 +45,7 @@ class Trainer:
         progress: True, bars; None, bars on a terminal and lines elsewhere; False, nothing.
 
     Attributes:
+        shows: what `progress` was.
         validated: predicted and true scores [N] of the validation pictures after the last epoch.
     """
 
@@ -64,7 +65,7 @@ class Trainer:
         self._steps = feed.count("train") // batch_size
         self.precision = choose_precision(self.settings.precision, device)
         self.history: list[EpochRecord] = []
-        self._show_progress = progress
+        self.shows = progress
         groups = parameter_groups(
             model,
             self.settings.learning_rate,
@@ -195,7 +196,7 @@ class Trainer:
         mixture, settings = self.model.mixture, self.mixture_settings
         if mixture is not None and epoch > settings.warmup_epochs and not bool(mixture.fitted):
             embeddings = self._training_embeddings()
-            with one_step(f"EM over {len(embeddings):,} pictures", shown=self._show_progress):
+            with one_step(f"EM over {len(embeddings):,} pictures", shown=self.shows):
                 self.model.start_mixture(
                     embeddings, self.feed.sorts("train", settings.dim + 1), settings, seed=self.settings.seed
                 )
@@ -206,7 +207,7 @@ class Trainer:
         self.model.eval()
         rows = []
         batches = self.feed.batches("train")
-        with progress_bar(total=batches, desc="before EM", unit="batch", leave=False, shown=self._show_progress) as bar:
+        with progress_bar(total=batches, desc="before EM", unit="batch", leave=False, shown=self.shows) as bar:
             for inputs in self.feed.inputs("train"):
                 with autocast(self.device, self.precision):
                     rows.append(self.feed.predict(self.model, inputs).embedding.float())
@@ -243,7 +244,7 @@ class Trainer:
             desc=f"epoch {epoch}/{self.settings.epochs}",
             unit="batch",
             leave=False,
-            shown=self._show_progress,
+            shown=self.shows,
         )
 
     def _show(self, bar: tqdm[Any], loss: Tensor) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -12,6 +13,7 @@ import torch
 
 from iqa.calibration import fit_rising
 from iqa.config import ExperimentConfig
+from iqa.conformal import LEAST
 from iqa.data.manifest import to_csv
 from iqa.data.prepared import prepare
 from iqa.device import choose_device, choose_precision
@@ -30,6 +32,7 @@ from iqa.training.checkpoints import (
     require_epochs,
     save_checkpoint,
 )
+from iqa.training.frozen.crossfit import ask_held_out, ask_out_of_fold, found_from
 from iqa.training.loop import Trainer
 from iqa.training.losses import Loss, training_loss
 
@@ -74,7 +77,8 @@ class Session:
         if before is not None:
             load_model_state(self.model, before["model"], folder.last)
         precision = choose_precision(config.training.precision, self.device)
-        feed = build_feed(self.model, self.store, config, self.device, precision, progress)
+        held = self.store.holding_out(LEAST) if self._sets_aside else self.store
+        feed = build_feed(self.model, held, config, self.device, precision, progress)
         self.trainer = Trainer(self.model, feed, config, self.device, loss=loss, progress=progress)
         self.resumed = before is not None
         if before is not None:
@@ -123,6 +127,8 @@ class Session:
                 self.save()
             yield record
         require_epochs(self.folder)
+        if self.config.training.intervals:
+            self._find_intervals()
 
     @contextmanager
     def interruptible(self) -> Iterator[None]:
@@ -139,6 +145,24 @@ class Session:
                 f"and {self.folder.path} holds what is needed to go on\n"
                 "  continue: the same command with --resume (under mlflow run: -P resume=true)"
             ) from None
+
+    @property
+    def _sets_aside(self) -> bool:
+        """Whether validation pictures are to be set aside for intervals."""
+        return self.config.training.intervals and not self.config.model.freeze_backbone
+
+    def _find_intervals(self) -> None:
+        """Add to the best model what its intervals are made from, or why it has none."""
+        kept = load_checkpoint(self.folder.best)
+        if "intervals" in kept:
+            return
+        model = copy.deepcopy(self.trainer.judged)
+        load_model_state(model, kept["model"], self.folder.best)
+        if self._sets_aside:
+            answers = ask_held_out(self.trainer, model)
+        else:
+            answers = ask_out_of_fold(self.trainer, model, self.config, self.store, kept["epoch"])
+        save_checkpoint(self.folder.best, kept | {"intervals": found_from(answers, kept["calibration"])})
 
     def save(self) -> None:
         """Write the best model if it is new, then the state after the last epoch, then the history."""

@@ -18,8 +18,8 @@ from iqa.model.quality import QualityModel
 from iqa.model.reduction import Reduction
 from iqa.training.batch_size import fix_batch_size
 from iqa.training.build import build_feed, build_model, input_size, reduced, start_backbone
-from iqa.training.features import cached_features
 from iqa.training.feeds import FeatureFeed, Feed
+from iqa.training.frozen.features import cached_features
 from iqa.training.loop import Trainer
 
 #: Of each kind of thing so many are kept: a study over backbones goes back and forth between them.

@@ -141,7 +141,7 @@ def test_a_name_is_drawn_as_it_is_written(name, tmp_path):
         dataclasses.replace(photos, table=table, score_name="MOS", trained_on=name),
         [], tmp_path, best_epoch=None, skip_tsne=True,
     ).results  # fmt: skip
-    assert len(results["figures"]) == 4
+    assert len(results["figures"]) == 5
 
 
 def test_what_does_not_exist_is_null(tmp_path, undrawn):

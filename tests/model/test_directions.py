@@ -56,3 +56,10 @@ def test_few_pictures_fill_what_they_can(count: int) -> None:
     assert directions.isfinite().all()
     assert directions.shape == (12, 8)
     assert find_directions(torch.ones(count, 12), torch.arange(count) % 2, 8).isfinite().all()
+
+
+def test_sorts_whose_pictures_are_all_alike_are_told_apart_all_the_same():
+    sorts = torch.arange(60) % 5
+    embeddings = torch.randn(5, 12, generator=torch.Generator().manual_seed(0))[sorts]
+    z = embeddings @ find_directions(embeddings, sorts, 4)
+    assert len(torch.unique(z.mul(1e3).round(), dim=0)) == 5

@@ -18,6 +18,7 @@ from iqa.errors import UserError
 from iqa.evaluation.evaluated import PSEUDO_CAVEAT, Evaluated
 from iqa.plots.clusters import cluster_distribution
 from iqa.plots.embedding import features_embedding
+from iqa.plots.portraits import cluster_portraits, frequent, typical
 from iqa.plots.samples import choose_samples, sample_predictions
 from iqa.plots.scatter import predictions_scatter
 from iqa.plots.training import training_curves
@@ -50,13 +51,13 @@ def without_kinds(evaluated: Evaluated) -> Evaluated:
     return dataclasses.replace(evaluated, table=evaluated.table.assign(kind=None, level=None), score_name="MOS")
 
 
-@pytest.mark.parametrize("draw", FIGURES)
+@pytest.mark.parametrize("draw", [*FIGURES, cluster_portraits])
 def test_pseudo_scores_are_called_so_in_every_figure_and_peoples_scores_are_not(ordinary, draw):
     assert PSEUDO_CAVEAT in " ".join(words(draw(ordinary)).split())
     assert "pseudo" not in words(draw(without_kinds(ordinary)))
 
 
-@pytest.mark.parametrize("draw", FIGURES)
+@pytest.mark.parametrize("draw", [*FIGURES, cluster_portraits])
 def test_a_long_footnote_stays_within_the_figure(ordinary, draw):
     figure = draw(dataclasses.replace(ordinary, trained_on="another_set_of_pictures"))
     figure.canvas.draw()
@@ -109,6 +110,61 @@ def test_bars_count_every_picture_and_stars_stand_at_the_means(ordinary):
     assert stars == {
         k: pytest.approx(ordinary.true[ordinary.clusters == k].mean()) for k in np.unique(ordinary.clusters)
     }
+
+
+@pytest.mark.parametrize(
+    "evaluated",
+    [
+        make_evaluated(5, 8),
+        without_kinds(make_evaluated(30, 2)),
+        dataclasses.replace(make_evaluated(20, 2), true=np.full(20, 0.5), log_likelihood=None),
+    ],
+    ids=["fewer pictures than clusters", "no kinds", "constant scores, no likelihood"],
+)
+def test_portraits_of_odd_evaluations_are_drawn(evaluated):
+    file = io.BytesIO()
+    cluster_portraits(evaluated).savefig(file, dpi=30)
+    assert file.getvalue().startswith(b"\x89PNG")
+
+
+def test_typical_pictures_are_of_the_largest_density_and_of_different_contents(ordinary):
+    for cluster in np.unique(ordinary.clusters):
+        rows = np.flatnonzero(ordinary.clusters == cluster).tolist()
+        shown = typical(ordinary, cluster, rows, number=4)
+        density = ordinary.responsibilities[:, cluster] * np.exp(ordinary.log_likelihood.astype(float))
+        assert shown[0] == max(rows, key=lambda row: density[row])
+        assert set(shown) <= set(rows)
+        contents = ordinary.table["content"]
+        assert contents[shown].nunique() == min(4, len(rows), contents[rows].nunique())
+
+
+def test_where_a_cluster_has_one_content_its_next_pictures_are_shown(ordinary):
+    one = dataclasses.replace(ordinary, table=ordinary.table.assign(content="a"))
+    rows = np.flatnonzero(one.clusters == 0).tolist()
+    density = np.log(one.responsibilities[:, 0]) + one.log_likelihood
+    assert typical(one, 0, rows, number=3) == sorted(rows, key=lambda row: -density[row])[:3]
+
+
+def test_the_most_frequent_labels_have_their_share_here_and_in_all():
+    labels = ["blur"] * 3 + ["noise"] * 6 + ["none"]
+    assert frequent(labels, [0, 1, 2, 3], number=2) == [("blur", 0.75, 0.3), ("noise", 0.25, 0.6)]
+    assert frequent(["none"] * 4, [0, 1]) == []
+
+
+def test_portraits_name_kinds_subsets_and_what_is_left_out(ordinary):
+    subset = np.where(np.arange(len(ordinary)) % 2, "indoor", "outdoor")
+    text = words(cluster_portraits(dataclasses.replace(ordinary, table=ordinary.table.assign(subset=subset))))
+    assert "indoor  " in text
+    assert "jpeg" in text
+    largest = np.bincount(ordinary.clusters).max()
+    assert f"{largest} pictures, {largest / len(ordinary):.0%}; mean score" in text
+    crowd = make_evaluated(200, 20)
+    used = len(np.unique(crowd.clusters))
+    text = words(cluster_portraits(crowd))
+    assert sum(line.startswith("cluster ") for line in text.splitlines()) == 16
+    assert f"{used - 16} smaller clusters are not shown" in " ".join(text.split())
+    with pytest.raises(UserError, match="no clusters"):
+        cluster_portraits(make_evaluated(20, 0))
 
 
 def test_without_a_mixture_the_figures_say_so_and_use_distortion_groups():

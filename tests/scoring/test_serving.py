@@ -21,6 +21,7 @@ from PIL import Image, features
 from tiny_model import picture, write_experiment
 
 from iqa.scoring import Scorer, load_scorer
+from iqa.scoring.sent import NOT_HELD
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +86,7 @@ def test_a_text_that_is_no_picture_says_what_it_is(scorer: Scorer, tmp_path: Pat
         "no such file",
         "a folder, no picture",
         "a data: address is a picture if it holds base64",
-        "neither a path nor a picture in base64",
+        "a data: address is a picture if it holds base64",
         "neither a path nor a picture in base64",
         "no picture, but PDF",
         *["no picture was given"] * 4,
@@ -112,7 +113,9 @@ def test_one_bad_picture_costs_a_request_nothing_else(experiment: Path, scorer: 
     with open_run(config, role="train", name="tiny", directory=experiment) as tracker:
         tracker.log_served_model(experiment)
     (model,) = client.get_run(tracker.run_id).outputs.model_outputs
-    asked = [{"image": text} for text in (usual(encoded()), "nowhere.png", None, usual(encoded("JPEG")))]
+    asked = [
+        {"image": text} for text in (usual(encoded()), str(experiment / "config.json"), None, usual(encoded("JPEG")))
+    ]
     done = subprocess.run(
         [sys.executable, "-c", ASK, f"models:/{model.model_id}"],
         input=json.dumps(asked),
@@ -124,7 +127,7 @@ def test_one_bad_picture_costs_a_request_nothing_else(experiment: Path, scorer: 
     )
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout.splitlines()[-1])
-    assert [row["error"] for row in answer] == [None, "no such file", "no picture was given", None]
+    assert [row["error"] for row in answer] == [None, NOT_HELD, "no picture was given", None]
     assert [row["score"] is None for row in answer] == [False, True, True, False]
     assert answer[0]["score"] == pytest.approx(scorer.score([encoded()])["score"][0], abs=1e-4)
 

@@ -14,9 +14,9 @@ from iqa.model.backbone.backbone import Backbone
 from iqa.training.build import build_model, input_size, start_backbone
 from iqa.training.checkpoints import ExperimentFolder
 from iqa.training.feeds import PixelFeed, StemFeed
+from iqa.training.frozen.stems import kept_stems
 from iqa.training.loop import Trainer
 from iqa.training.session import Session
-from iqa.training.stems import kept_stems
 
 CPU = torch.device("cpu")
 PART = {"model.frozen_stages": 2, "model.freeze_norm": True, "training.precision": "float32"}

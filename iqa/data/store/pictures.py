@@ -66,16 +66,19 @@ def check_header(path: Path) -> str:
         return str(image.mode)
 
 
-def read_rgb(source: Path | BinaryIO) -> Image.Image:
+def read_rgb(source: Path | BinaryIO, most_pixels: int | None = None) -> Image.Image:
     """Decode a picture file as 8-bit RGB: turned as its EXIF says, 16 bits scaled down, alpha put on white.
 
     Of several frames or pages the first is decoded, and `info["frames"]` of what is returned says how many there are.
     Nothing in its metadata keeps the pixels from being decoded.
 
+    Args:
+        most_pixels: a limit below Pillow's own (`Image.MAX_IMAGE_PIXELS`).
+
     Raises:
         ValueError: the file cannot be decoded as a picture; the message says why.
     """
-    with _open(source) as image:
+    with _open(source, most_pixels) as image:
         try:
             frames = 1 if image.format == "MPO" else int(getattr(image, "n_frames", 1))
         except Exception:  # a later frame is damaged; the first may be whole
@@ -171,7 +174,7 @@ def _formats() -> tuple[str, ...]:
     return (*FORMATS, "HEIF")
 
 
-def _open(source: Path | BinaryIO) -> Image.Image:
+def _open(source: Path | BinaryIO, most_pixels: int | None = None) -> Image.Image:
     """A picture file whose header has been read, within all limits."""
     head, size = _look(source)
     if size > MOST_BYTES:
@@ -183,7 +186,7 @@ def _open(source: Path | BinaryIO) -> Image.Image:
     except Exception as error:
         raise ValueError(_no_picture(head)) from error
     try:
-        _check_limits(image, source)
+        _check_limits(image, source, most_pixels)
         if _of_16_bits(image):
             # Of colours in 16 bits Pillow keeps the upper byte.
             image.load()
@@ -210,9 +213,9 @@ def _extremes(image: Image.Image) -> list[tuple[int, int]]:
     return [(int(low), int(high)) for low, high in colours]  # type: ignore[misc]
 
 
-def _check_limits(image: Image.Image, source: Path | BinaryIO) -> None:
-    limit = Image.MAX_IMAGE_PIXELS
-    if limit is not None and image.width * image.height > limit:
+def _check_limits(image: Image.Image, source: Path | BinaryIO, most_pixels: int | None) -> None:
+    limits = [limit for limit in (most_pixels, Image.MAX_IMAGE_PIXELS) if limit is not None]
+    if image.width * image.height > min(limits, default=image.width * image.height):
         raise ValueError(f"{image.width} x {image.height} pixels are more than the limit")
     if image.info.get("progressive"):
         scans = _content(source).count(b"\xff\xda")

@@ -17,7 +17,7 @@ from iqa.device import autocast, memory_advice
 from iqa.model.backbone.backbone import Backbone
 from iqa.model.backbone.fused import folded
 from iqa.progress import one_step, progress_bar
-from iqa.training.features import CPU_PIXELS, weights_digest
+from iqa.training.frozen.features import CPU_PIXELS, weights_digest
 
 #: Raise it when the same weights and pictures would give other maps, or another layout.
 VERSION = 2

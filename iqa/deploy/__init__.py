@@ -1,0 +1,1 @@
+"""A trained model where pictures arrive: served by MLflow's own server."""
