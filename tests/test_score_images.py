@@ -23,9 +23,10 @@ from iqa.commands import score
 from iqa.commands.cli import run_command
 from iqa.files import read_json
 from iqa.plots.scores import choose_ends, shorten
+from iqa.scoring import SCORES
 from iqa.scoring.inputs import JOURNAL, find_inputs
 
-COLUMNS = ["image", "score", "calibrated", "cluster", "log_likelihood", "error", "note"]
+COLUMNS = ["image", *SCORES, "error", "note"]
 CALIBRATION = {"parameters": [1.0, 0.0], "linear": True, "low": 0, "high": 100, "higher_is_better": False}
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -32,6 +32,7 @@ from iqa.config import ExperimentConfig
 from iqa.errors import Interrupted, UserError
 from iqa.processes import this_process
 from iqa.records import EpochRecord
+from iqa.scoring import BOUNDS
 from iqa.tracking import Tracker, fetch_experiment, metric_names, open_run, read_run_note, write_run_note
 from iqa.tracking.delivery import PENDING
 from iqa.tracking.names import GROUPED, grouped
@@ -930,7 +931,8 @@ import numpy as np, pandas as pd
 class Scorer:
     def score(self, pictures, on_error):
         score = [float(np.asarray(p.opened()).mean()) / 255 for p in pictures]
-        nothing = {"calibrated": np.nan, "cluster": 2.0, "log_likelihood": np.nan, "error": None}
+        names = ("calibrated", "low", "high", "calibrated_low", "calibrated_high", "log_likelihood")
+        nothing = {**dict.fromkeys(names, np.nan), "cluster": 2.0, "error": None}
         return pd.DataFrame({"score": score, **nothing})
 
 def load_scorer(path):
@@ -986,7 +988,7 @@ def test_the_logged_model_scores_in_a_fresh_process(
     assert str(ROOT) not in answer["file"]
     assert (answer["inputs"], answer["outputs"]) == (
         ["image"],
-        ["score", "calibrated", "cluster", "log_likelihood", "error"],
+        ["score", "calibrated", *BOUNDS, "cluster", "log_likelihood", "error"],
     )
 
 

@@ -210,7 +210,7 @@ def headline(results: dict[str, Any], label: str = "test") -> Figures:
     for name, metric in results["metrics"].items():
         figures[f"{prefix}{name}"] = metric["value"]
         figures[f"{prefix}{name}_low"], figures[f"{prefix}{name}_high"] = metric["low"], metric["high"]
-    if results["intervals"]:
+    if results.get("intervals"):
         figures |= {f"{prefix}interval_{name}": results["intervals"][name]["value"] for name in ("coverage", "width")}
     wanted = {f"{prefix}srcc_{subset}": subset for subset in results["by_subset"]}
     names = dict(zip(wanted, metric_names(list(wanted), taken=figures), strict=True))

@@ -126,7 +126,7 @@ def summarise(figures: list[dict[str, Any]]) -> dict[str, Any]:
             if all(value is not None for value in values)
         }
 
-    return {"test": over("test"), "by_subset": over("by_subset")}
+    return {key: over(key) for key in ("test", "by_subset", "intervals")}
 
 
 def _split(config: ExperimentConfig, number: int, name: str) -> ExperimentConfig:
@@ -147,4 +147,5 @@ def test_figures(results: dict[str, Any]) -> dict[str, Any]:
     return {
         "test": {name: results["metrics"][name]["value"] for name in MEASURES},
         "by_subset": {name: part["srcc"] for name, part in results["by_subset"].items()},
+        "intervals": {name: (results["intervals"] or {}).get(name, {}).get("value") for name in ("coverage", "width")},
     }

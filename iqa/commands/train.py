@@ -63,9 +63,10 @@ def show_splits(done: RepeatsResult) -> None:
     summary = done.summary
     print(f"\n{len(summary['splits'])} splits: median, mean +- spread [least, greatest]")
     rows = [*summary["test"].items(), *((f"srcc {name}", part) for name, part in summary["by_subset"].items())]
+    rows += [(f"interval {name}", part) for name, part in summary["intervals"].items()]
     for name, part in rows:
         print(
-            f"  {name:<14} {part['median']:.4f}  {part['mean']:.4f} +- {part['std']:.4f}"
+            f"  {name:<18} {part['median']:.4f}  {part['mean']:.4f} +- {part['std']:.4f}"
             f"  [{part['low']:.4f}, {part['high']:.4f}]"
         )
     show_link(done.link)

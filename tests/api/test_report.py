@@ -22,7 +22,8 @@ from iqa.plots.report import FIGURES
 
 @pytest.fixture(scope="module")
 def evaluated() -> Evaluated:
-    return make_evaluated(240, 4)
+    plain = make_evaluated(240, 4)
+    return dataclasses.replace(plain, low=plain.predicted - 0.2, high=plain.predicted + 0.2)
 
 
 @pytest.fixture(scope="module")
@@ -91,8 +92,8 @@ def test_parts_are_measured_alone(written, evaluated):
 def test_the_table_has_a_row_per_picture(written, evaluated):
     table = pd.read_csv(written[0] / "test_predictions.csv")
     assert list(table) == [
-        "image", "content", "kind", "level", "pseudo-MOS", "calibrated", "score", "predicted", "error", "cluster",
-        "largest_responsibility", "log_likelihood",
+        "image", "content", "kind", "level", "pseudo-MOS", "calibrated", "score", "predicted", "low", "high", "error",
+        "cluster", "largest_responsibility", "log_likelihood",
     ]  # fmt: skip
     np.testing.assert_allclose(table["pseudo-MOS"], table["score"], atol=1e-5)  # its scale is 0-1
     assert table["image"].tolist() == evaluated.table["image"].tolist()

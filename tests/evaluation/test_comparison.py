@@ -33,6 +33,7 @@ def contender(name: str, noise: float, val_srcc: float, *, seed: int = 1, conten
         "metrics": {key: {"value": value, "low": value - 0.1, "high": value + 0.1} for key, value in figures.items()},
     }
     facts = {"name": name, "backbone": "resnet18", "frozen": False, "n_clusters": 8, "val_srcc": val_srcc}
+    facts["interval_width"] = 3 * noise
     return Contender(facts | {"seconds_per_epoch": 2.0}, results, table)
 
 

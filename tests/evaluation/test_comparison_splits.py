@@ -23,6 +23,7 @@ def trainings(
     def one(split: int, srcc: float | None) -> Contender:
         facts = {"name": f"split{split}", "backbone": "resnet18", "frozen": False, "n_clusters": 8, "epochs": 10}
         facts |= {"best_epoch": 5, "val_srcc": val_srcc, "seconds_per_epoch": 2.0, "images_per_second": 100.0}
+        facts["interval_width"] = 0.3
         table = pd.DataFrame({"image": [f"{split}-{number}.png" for number in range(40)], "score": np.arange(40.0)})
         metrics = {key: {"value": srcc, "low": None, "high": None} for key in ("srcc", "plcc", "krcc", "rmse")}
         results = {"contents": 40, "score_name": "MOS", "caveat": None, "metrics": metrics}
