@@ -22,7 +22,7 @@ TINY = {
              "num_workers": 0, "picture_size": 48, "image_size": 48},
     "model": {"backbone": "test_resnet", "pretrained": False, "feature_dim": 16, "hidden_dim": 16, "n_clusters": 2,
               "mixture": {"dim": 2}},
-    "training": {"epochs": 2, "device": "cpu"},
+    "training": {"epochs": 2, "device": "cpu", "intervals": False},
     "tracking": {"enabled": False},
 }  # fmt: skip
 

@@ -106,7 +106,7 @@ TINY: dict[str, Any] = {
              "num_workers": 0, "picture_size": 48, "image_size": 48},
     "model": {"backbone": "test_resnet", "pretrained": False, "feature_dim": 16, "hidden_dim": 16,
               "mixture": {"dim": 4}},
-    "training": {"epochs": 2, "device": "cpu"},
+    "training": {"epochs": 2, "device": "cpu", "intervals": False},
 }  # fmt: skip
 
 

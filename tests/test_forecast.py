@@ -31,7 +31,7 @@ def settings(cache: Path, **changes: Any) -> dict[str, Any]:
         "experiment_name": "tiny",
         "data": data | changes.pop("data", {}),
         "model": model | changes.pop("model", {}),
-        "training": {"epochs": 2, "device": "cpu"},
+        "training": {"epochs": 2, "device": "cpu", "intervals": False},
         "tracking": {"enabled": False},
         "tuning": {"space": {"model.n_clusters": {"choices": [0, 2]}}, "range_values": 3},
         **changes,

@@ -60,7 +60,7 @@ def config(path: Path, table: Path) -> Path:
                     "n_clusters": 2,
                     "mixture": {"dim": 4},
                 },
-                "training": {"epochs": 12, "device": "cpu", "learning_rate": 3e-3},
+                "training": {"epochs": 12, "device": "cpu", "intervals": False, "learning_rate": 3e-3},
             }
         )
     )

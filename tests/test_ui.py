@@ -23,7 +23,7 @@ TINY = {
     "data": {"dataset": "photos", "train_samples": 60, "val_samples": 30, "test_samples": 30, "batch_size": 30,
              "num_workers": 0, "picture_size": 48, "image_size": 48},
     "model": {"pretrained": False, "feature_dim": 16, "hidden_dim": 16, "n_clusters": 2, "mixture": {"dim": 2}},
-    "training": {"epochs": 3, "device": "cpu"},
+    "training": {"epochs": 3, "device": "cpu", "intervals": False},
     "tracking": {"system_metrics": False},
 }  # fmt: skip
 

@@ -38,7 +38,7 @@ def tiny(shared_cache: Path):
                     "n_clusters": 3,
                     "mixture": {"dim": 4},
                 },
-                "training": {"epochs": 4, "device": "cpu", "scheduler": "cosine"},
+                "training": {"epochs": 4, "device": "cpu", "intervals": False, "scheduler": "cosine"},
                 "tracking": {"enabled": False},
             }
         )
