@@ -8,7 +8,9 @@ correlation and error both as they are and after a monotone mapping of the predi
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -74,6 +76,11 @@ class LogisticFit:
 
     parameters: tuple[float, ...]
     linear: bool
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> LogisticFit:
+        """Out of a checkpoint or a report, which hold both by their names."""
+        return cls(tuple(values["parameters"]), values["linear"])
 
     @property
     def rises(self) -> bool:

@@ -30,7 +30,7 @@ def scatter(report: Report, history: History) -> Figure:
         report.evaluated,
         {name: part["value"] for name, part in known.items()},
         {name: (part["low"], part["high"]) for name, part in known.items()},
-        LogisticFit(tuple(logistic["parameters"]), logistic["linear"]),
+        LogisticFit.from_dict(logistic),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -37,7 +37,7 @@ class Calibration:
     @classmethod
     def from_dict(cls, values: dict[str, Any], intervals: dict[str, Any] | None = None) -> Calibration:
         """Out of a checkpoint: parameters, linear, low, high, higher_is_better; and what intervals are made from."""
-        mapping, note = LogisticFit(tuple(values["parameters"]), linear=values["linear"]), values.get("note", "")
+        mapping, note = LogisticFit.from_dict(values), values.get("note", "")
         if not mapping.rises:  # as early versions could leave behind
             mapping, note = IDENTITY, "predictions do not rise with the validation scores"
         scale = ScoreScale(values["low"], values["high"], values["higher_is_better"])
@@ -64,9 +64,8 @@ class Calibration:
         known = np.isfinite(said.score)
         if self.intervals is None or not known.any():
             return table
-        parts = (said.score[known], said.spread[known], said.responsibilities[known])
-        some = Said(*parts)
-        low, high = self.intervals(replace(some, score=self.mapping(some.score).clip(0, 1)), coverage)
+        mapped = self.mapping(said.score[known]).clip(0, 1)
+        low, high = self.intervals(Said(mapped, said.spread[known], said.responsibilities[known]), coverage)
         ends = [self.scale.from_unit(pd.Series(end)).to_numpy() for end in (low, high)]
         table.loc[known] = np.column_stack([low, high, np.minimum(*ends), np.maximum(*ends)])
         return table

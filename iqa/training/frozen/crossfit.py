@@ -90,8 +90,7 @@ def found_from(answers: Answers | None, calibration: dict[str, Any]) -> dict[str
     if answers is None:
         return {"note": "too few contents are left to find intervals from"}
     said, true = answers
-    known = "parameters" in calibration
-    mapping = LogisticFit(tuple(calibration["parameters"]), linear=calibration["linear"]) if known else IDENTITY
+    mapping = LogisticFit.from_dict(calibration) if calibration else IDENTITY
     mapped = mapping(said.score).clip(0, 1)
     intervals, note = fit_intervals(replace(said, score=mapped), true)
     return {"note": note} if intervals is None else {**intervals.to_dict(), "note": ""}
