@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,9 +21,11 @@ from drawn import draw
 from PIL import Image
 from places import ROOT
 
+from iqa.commands.doctor import main as doctor
 from iqa.config.data import DataConfig
 from iqa.data.manifest import PRISTINE, SPLITS
 from iqa.data.prepared import PixelStore, prepare
+from iqa.data.store import intact
 from iqa.data.store.batches import Batches, _prefetch
 from iqa.data.store.cache import cache_folder, open_or_build
 from iqa.data.synthetic import prepare as steps
@@ -152,8 +155,18 @@ def change_a_score(folder: Path) -> None:
     path.write_text(path.read_text().replace("0.", "1.", 1))
 
 
+def lose_a_page(folder: Path) -> None:
+    """As a disk does it: the file keeps its time."""
+    path = folder / "pixels.bin"
+    before = path.stat()
+    with path.open("r+b") as file:
+        file.write(bytes(4096))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
 DAMAGE = {
     "flipped byte": flip_a_byte,
+    "lost page": lose_a_page,
     "cut pixels": lambda folder: os.truncate(folder / "pixels.bin", 1000),
     "changed score": change_a_score,
     "lost manifest": lambda folder: (folder / "manifest.csv").unlink(),
@@ -177,8 +190,55 @@ def test_damage_is_noticed_and_mended(
     assert sum("built anew" in message for message in caplog.messages) == 1
 
 
+def test_a_start_hashes_samples_alone_unless_something_was_written(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = settings(pictures, tmp_path)
+    digest = prepare(data).digest
+    hashed: list[str] = []
+    describe = intact.describe
+
+    def counted(path: Path) -> dict[str, Any]:
+        hashed.append(path.name)
+        return describe(path)
+
+    monkeypatch.setattr(intact, "describe", counted)
+    assert prepare(data).digest == digest
+    assert not hashed
+    os.utime(folder_of(data) / "pixels.bin")
+    assert prepare(data).digest == digest
+    assert "pixels.bin" in hashed
+    hashed.clear()
+    assert prepare(data).digest == digest
+    assert not hashed, "whole again, and noted"
+
+
+def test_a_bit_that_a_disk_lost_between_samples_is_found_by_the_doctor(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setattr(intact, "SAMPLE", 16)
+    data = settings(pictures, tmp_path)
+    prepare(data)
+    root = cache_folder(data.cache_dir)
+    doctor(["--cache", str(root)])
+    assert "DAMAGED" not in capsys.readouterr().out
+    path = folder_of(data) / "pixels.bin"
+    before = path.stat()
+    with path.open("r+b") as file:
+        file.seek(20)
+        bit = file.read(1)[0] ^ 1
+        file.seek(20)
+        file.write(bytes([bit]))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    prepare(data)  # unseen
+    with pytest.raises(IqaError, match="1 of 1 folders are damaged"):
+        doctor(["--cache", str(root)])
+    assert "DAMAGED" in capsys.readouterr().out
+
+
 SCRIPT = """
 import sys
+from iqa.commands.doctor import main as doctor
 from iqa.config.data import DataConfig
 from iqa.data.prepared import prepare
 print(prepare(DataConfig.model_validate_json(sys.argv[1])).digest)

@@ -14,13 +14,22 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from iqa.data.store.intact import KNOWN_BY, RECORD, UNUSABLE, describe, digest_of, note_whole, recorded, verify
 from iqa.errors import UserError
 from iqa.files import no_room, require_room
 
-RECORD = "record.json"
-#: What the pictures of a folder are known by (`picture_digest`), one for each; no part of what the folder's own digest
-#: is of.
-KNOWN_BY = "known_by.json"
+__all__ = [
+    "KNOWN_BY",
+    "cache_folder",
+    "folders_in",
+    "glimpse",
+    "has_like",
+    "open_or_build",
+    "recipe_key",
+    "reserve",
+    "verify",
+]
+
 #: What helps where the cache cannot be.
 ELSEWHERE = "set data.cache_dir, or the environment variable IQA_CACHE, to a folder on another disk"
 SMALLER = "a smaller data.picture_size takes less"
@@ -80,26 +89,19 @@ def open_or_build(
         raise no_room(folder, error, f"free space or change rights on {root}, or {ELSEWHERE}") from error
 
 
-def verify(folder: Path) -> str | None:
-    """SHA-256 (hex) of a folder's contents if its files are those of its record, else None."""
-    try:
-        files = json.loads((folder / RECORD).read_text(encoding="utf-8"))["files"]
-        for name, expected in files.items():
-            if _describe(folder / name) != expected:
-                return None
-        return _digest(files)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return None
-
-
 def glimpse(folder: Path) -> str | None:
-    """What `verify` says, by the sizes of the files alone: as quick for large ones, and good enough for a forecast."""
+    """What `verify` says, by the sizes of the files alone: good enough for a forecast."""
     try:
-        files = json.loads((folder / RECORD).read_text(encoding="utf-8"))["files"]
+        files = recorded(folder)
         whole = all((folder / name).stat().st_size == about["bytes"] for name, about in files.items())
-        return _digest(files) if whole else None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return digest_of(files) if whole else None
+    except UNUSABLE:
         return None
+
+
+def folders_in(root: Path) -> list[Path]:
+    """Every prepared folder of a cache, by name."""
+    return sorted(file.parent for file in root.glob(f"[!.]*/{RECORD}"))
 
 
 def has_like(root: Path, label: str, recipe: dict[str, Any]) -> bool:
@@ -109,7 +111,7 @@ def has_like(root: Path, label: str, recipe: dict[str, Any]) -> bool:
             known = json.loads(file.read_text(encoding="utf-8"))["recipe"]
             if all(known.get(key) == value for key, value in recipe.items()) and glimpse(file.parent):
                 return True
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        except UNUSABLE:
             continue
     return False
 
@@ -119,9 +121,10 @@ def _build(root: Path, name: str, recipe: dict[str, Any], build: Callable[[Path]
     try:
         temporary.chmod(0o755)
         build(temporary)
-        files = {path.name: _describe(path) for path in sorted(temporary.iterdir())}
+        files = {path.name: describe(path) for path in sorted(temporary.iterdir())}
         record = json.dumps({"recipe": recipe, "files": files}, indent=2)
         (temporary / RECORD).write_text(record, encoding="utf-8")
+        note_whole(temporary, files)
         for path in (*temporary.iterdir(), temporary):
             _sync(path)
         temporary.rename(root / name)
@@ -129,7 +132,7 @@ def _build(root: Path, name: str, recipe: dict[str, Any], build: Callable[[Path]
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
-    return _digest(files)
+    return digest_of(files)
 
 
 def _remove_leftovers(root: Path, name: str) -> None:
@@ -157,16 +160,6 @@ def reserve(path: Path, size: int) -> None:
             os.posix_fallocate(file.fileno(), 0, size)
         else:
             file.truncate(size)
-
-
-def _digest(files: dict[str, dict[str, Any]]) -> str:
-    parts = [(name, files[name]["sha256"]) for name in sorted(files) if name != KNOWN_BY]
-    return hashlib.sha256(repr(parts).encode()).hexdigest()
-
-
-def _describe(path: Path) -> dict[str, Any]:
-    with path.open("rb") as file:
-        return {"bytes": path.stat().st_size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
 
 
 def _sync(path: Path) -> None:

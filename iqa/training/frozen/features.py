@@ -64,7 +64,8 @@ def _cached(
     name = f"{LABEL}-{recipe_key(recipe)}"
     size = 4 * len(store.images) * backbone.num_features
     folder, _ = open_or_build(cache_folder(data.cache_dir), name, recipe, build, lambda: size)
-    return torch.from_numpy(np.load(folder / FEATURES, allow_pickle=False))
+    # "c": torch wants writable memory; writes stay in this process. What is not read takes no memory.
+    return torch.from_numpy(np.load(folder / FEATURES, mmap_mode="c", allow_pickle=False))
 
 
 def missing_features(pictures: str | None, squares: int, backbone: Backbone, root: Path, precision: torch.dtype) -> int:
