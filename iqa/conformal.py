@@ -1,4 +1,4 @@
-"""How far people's scores may lie from a model's: intervals that hold as often as they say.
+"""How far people's scores may lie from a model's, intervals that hold as often as they say, and how usual a picture is.
 
 Split and cross-conformal prediction (Vovk, Gammerman, Shafer, Algorithmic Learning in a Random World, 2005): errors of
 pictures that the model did not learn from are sorted, and an interval is as wide as the error that the wanted share of
@@ -135,6 +135,23 @@ def fit_intervals(said: Said, true: ArrayLike) -> tuple[Intervals | None, str]:
     scaler, ridge = expect.fit(said.signs, target)
     weights = np.asarray(ridge.coef_ / scaler.scale_)
     return Intervals(weights, float(ridge.intercept_ - scaler.mean_ @ weights), ratios), ""
+
+
+def p_values(known: Vector, values: Vector) -> Vector:
+    """The share of pictures that are as unusual as these [N], or more: the conformal p-value of being one of them.
+
+    Of pictures like the known ones it is below any p for a share p at most (Bates, Candès, Lei, Romano, Sesia, Testing
+    for outliers with conformal p-values, Annals of Statistics 51, 2023).
+
+    Args:
+        known: [n], sorted, how unusual pictures are that nothing was fitted to.
+        values: [N], the same of these; NaN has none.
+
+    Returns:
+        [N], from 1 / (n + 1) to 1.
+    """
+    above = len(known) - np.searchsorted(known, values, side="left")
+    return np.where(np.isnan(values), np.nan, (1.0 + above) / (1.0 + len(known)))
 
 
 def check_coverage(coverage: float) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 import torch
@@ -15,6 +15,7 @@ from iqa.model.backbone import AnyBackbone, Backbone, Stem, build_backbone
 from iqa.model.head import QualityHead
 from iqa.model.mixture import EmFit, GaussianMixture
 from iqa.model.reduction import Reduction, build_reduction, seen_by_heads
+from iqa.model.typicality import EarlyDistance
 
 _MANY = 2048  # features: with fewer, the casts cost what the multiplication saves
 
@@ -38,6 +39,8 @@ class Prediction:
     #: What trains the mixture, two scalars in nats: see `MixtureOutput`.
     unlikelihood: Tensor | None = None
     imbalance: Tensor | None = None
+    #: How far its early feature maps are from the training pictures', float32 [B]; None where that was not found.
+    distance: Tensor | None = None
 
 
 class QualityModel(nn.Module):
@@ -56,6 +59,9 @@ class QualityModel(nn.Module):
         freeze_backbone: keep the backbone's weights and running statistics as they are.
         mirror: in evaluation, let a trained backbone see each picture and its mirror image, and take the mean of
             their features.
+
+    Attributes:
+        usual: tells how unlike the training pictures a picture looks; found once training is over, else None.
     """
 
     def __init__(
@@ -77,6 +83,7 @@ class QualityModel(nn.Module):
         self.reduction = reduction
         self.companions = nn.ModuleList(companions)
         self._seen = list(seen or [slice(None)] * (1 + len(self.companions)))
+        self.usual: EarlyDistance | None = None
         self.freeze_backbone = freeze_backbone
         # A frozen backbone's features are kept, and a mirrored copy of them would cost as much again.
         self.mirror = mirror and not freeze_backbone
@@ -139,15 +146,23 @@ class QualityModel(nn.Module):
 
     def forward(self, images: Tensor, share: float = 1.0) -> Prediction:
         """Predict from pictures, uint8 [B, 3, H, W], or from crops that are `share` of a picture's side."""
-        return self.from_features(self.features(images, share))
+        pooled = self.pooled(images, share)
+        prediction = self.from_features(self._reduced(pooled))
+        if self.usual is None or self.training:
+            return prediction
+        return replace(prediction, distance=self.usual(pooled))
 
     def features(self, images: Tensor, share: float = 1.0) -> Tensor:
-        """The backbone's pooled features, reduced if they are to be [B, D]; without gradient if it is frozen."""
+        """What `from_features` takes [B, D]: the pooled features, reduced if they are to be."""
+        return self._reduced(self.pooled(images, share))
+
+    def pooled(self, images: Tensor, share: float = 1.0) -> Tensor:
+        """The backbone's pooled features, float32 [B, backbone.num_features]; without gradient if it is frozen."""
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.freeze_backbone):
             features: Tensor = self.backbone(images, share)
             if self.mirror and not self.training:
                 features = (features + self.backbone(images.flip(-1))) / 2
-            return features if self.reduction is None else self.reduction(features)
+            return features
 
     def from_stem(self, stem: Stem, views: int = 1) -> Prediction:
         """Predict from what `Backbone.stem` made of B pictures, each followed by its other views."""
@@ -164,6 +179,9 @@ class QualityModel(nn.Module):
         mixed = self.training and (not self.freeze_backbone or many)
         with torch.autocast(features.device.type, enabled=mixed and torch.is_autocast_enabled(features.device.type)):
             return self._judge(features if mixed else features.float())
+
+    def _reduced(self, pooled: Tensor) -> Tensor:
+        return pooled if self.reduction is None else cast(Tensor, self.reduction(pooled))
 
     def _judge(self, features: Tensor) -> Prediction:
         embedding = self.head.embed(features[:, self._seen[0]])

@@ -35,6 +35,7 @@ from iqa.training.checkpoints import (
 from iqa.training.frozen.crossfit import ask_held_out, ask_out_of_fold, found_from
 from iqa.training.loop import Trainer
 from iqa.training.losses import Loss, training_loss
+from iqa.training.typical import find_typical
 
 #: Epochs shorter than this many seconds share a save: a kill then costs at most that much work.
 SAVE_EVERY = 2.0
@@ -128,7 +129,7 @@ class Session:
             yield record
         require_epochs(self.folder)
         if self.config.training.intervals:
-            self._find_intervals()
+            self._find_what_scores_come_with()
 
     @contextmanager
     def interruptible(self) -> Iterator[None]:
@@ -151,18 +152,20 @@ class Session:
         """Whether validation pictures are to be set aside for intervals."""
         return self.config.training.intervals and not self.config.model.freeze_backbone
 
-    def _find_intervals(self) -> None:
-        """Add to the best model what its intervals are made from, or why it has none."""
+    def _find_what_scores_come_with(self) -> None:
+        """Add to the best model what intervals and typicality are made from, or why it has none."""
         kept = load_checkpoint(self.folder.best)
-        if "intervals" in kept:
+        if {"intervals", "typicality"} <= kept.keys():
             return
-        model = copy.deepcopy(self.trainer.judged)
+        trainer, model = self.trainer, copy.deepcopy(self.trainer.judged)
         load_model_state(model, kept["model"], self.folder.best)
         if self._sets_aside:
-            answers = ask_held_out(self.trainer, model)
+            answers = ask_held_out(trainer, model)
         else:
-            answers = ask_out_of_fold(self.trainer, model, self.config, self.store, kept["epoch"])
-        save_checkpoint(self.folder.best, kept | {"intervals": found_from(answers, kept["calibration"])})
+            answers = ask_out_of_fold(trainer, model, self.config, self.store, kept["epoch"])
+        intervals = found_from(answers, kept["calibration"])
+        typical = find_typical(model, self.store, self.config, self.device, trainer.precision, progress=trainer.shows)
+        save_checkpoint(self.folder.best, kept | {"intervals": intervals, "typicality": typical})
 
     def save(self) -> None:
         """Write the best model if it is new, then the state after the last epoch, then the history."""

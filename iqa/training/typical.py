@@ -1,0 +1,79 @@
+"""What a checkpoint holds so that a picture can be called unlike those that the model was calibrated on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from iqa.config import ExperimentConfig
+from iqa.conformal import LEAST
+from iqa.data.prepared import Batches, PixelStore
+from iqa.device import autocast
+from iqa.model.quality import QualityModel
+from iqa.model.typicality import EarlyDistance, early_columns
+from iqa.progress import progress_bar
+from iqa.training.frozen.features import cached_features
+
+#: Training pictures that tell what is usual; more move the distance by less than its noise.
+MOST_PICTURES = 2000
+
+
+def find_typical(
+    model: QualityModel,
+    store: PixelStore,
+    config: ExperimentConfig,
+    device: torch.device,
+    precision: torch.dtype,
+    *,
+    progress: bool | None = None,
+) -> dict[str, Any]:
+    """The distance of training pictures, and the sorted distances of validation pictures, which it was not fitted to.
+
+    Returns:
+        columns, centre, whitening (see `EarlyDistance`), distances: float64 [N], and note "";
+        or only note, why there is none.
+    """
+    learned, held = store.indices("train"), store.indices("val")
+    if len(held) < LEAST:
+        return {"note": f"only {len(held)} validation pictures tell what is usual; it takes {LEAST}"}
+    if len(learned) > MOST_PICTURES:
+        random = torch.Generator().manual_seed(0)
+        learned = learned[torch.randperm(len(learned), generator=random)[:MOST_PICTURES].sort().values]
+    columns = early_columns(model.backbone)
+    (fitted, _), (judged, owner) = store.squares(learned), store.squares(held)
+    rows = torch.cat([fitted, judged])
+    if config.model.freeze_backbone:
+        every = cached_features(store, model.backbone, config.data, device, precision, progress=progress)
+        early = every[rows.unsqueeze(1), columns]
+    else:
+        early = _early(model, store, rows, columns, config, device, precision, progress)
+    distance = EarlyDistance.fit(columns, early[: len(fitted)])
+    squares = distance.of_early(early[len(fitted) :]).double().numpy()
+    of_pictures = np.bincount(owner.numpy(), squares) / np.bincount(owner.numpy())
+    return {**distance.to_dict(), "distances": torch.from_numpy(np.sort(of_pictures)), "note": ""}
+
+
+@torch.inference_mode()
+def _early(
+    model: QualityModel,
+    store: PixelStore,
+    rows: Tensor,
+    columns: Tensor,
+    config: ExperimentConfig,
+    device: torch.device,
+    precision: torch.dtype,
+    progress: bool | None,
+) -> Tensor:
+    """Columns [V, E] of the features of squares of the store."""
+    model.eval()
+    batches, parts = Batches(store.images, rows, config.data.batch, device), []
+    total = -(-len(rows) // config.data.batch)
+    with progress_bar(total=total, desc="what is usual", unit="batch", shown=progress, leave=False) as bar:
+        for images, _ in batches.run():
+            with autocast(device, precision):
+                parts.append(model.pooled(images)[:, columns.to(device)].float().cpu())
+            bar.update()
+    return torch.cat(parts)
