@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from places import ROOT
+
+from iqa.tracking import embedded
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Side by side, each on a core of its own: threads would only wait for those of the others.
@@ -52,6 +58,32 @@ def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def place_database(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], None]:
+    """Puts MLflow's database, still empty, where a test's is to be: MLflow itself takes seconds to make one."""
+    base = tmp_path_factory.getbasetemp()
+    made = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "empty" / "mlflow.db"
+    make = embedded._make
+
+    def place(file: Path) -> None:
+        if not made.exists():
+            made.parent.mkdir(exist_ok=True)
+            with FileLock(made.with_suffix(".lock")):
+                if not made.exists():
+                    make(made.with_suffix(".new"))
+                    made.with_suffix(".new").rename(made)
+        shutil.copy(made, file)
+        with closing(sqlite3.connect(file)) as base, base:
+            base.execute("UPDATE experiments SET artifact_location = ?", (str(file.parent.absolute() / "mlruns" / "0"),))
+
+    return place
+
+
+@pytest.fixture(autouse=True)
+def _databases_are_placed(place_database: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embedded, "_make", place_database)
+
+
+@pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The folder of real data sets, or a skip."""
     place = Path(os.environ.get("IQA_SHARED_DATA", ROOT.parent / "shared" / "data"))
@@ -61,10 +93,12 @@ def shared_data() -> Path:
 
 
 @pytest.fixture
-def run(tmp_path: Path, shared_cache: Path):
+def run(tmp_path: Path, shared_cache: Path, place_database: Callable[[Path], None]):
     """Run `python <arguments>` of the project in a folder of its own; returns the finished process."""
 
     def command(*arguments: str | Path, timeout: float = 300, **environment: str) -> subprocess.CompletedProcess[str]:
+        if "-m" in arguments and "--tracking.enabled" not in arguments and not (tmp_path / "mlflow.db").exists():
+            place_database(tmp_path / "mlflow.db")
         return subprocess.run(
             [sys.executable, *map(str, arguments)],
             cwd=tmp_path,

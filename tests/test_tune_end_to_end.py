@@ -10,6 +10,7 @@ import sqlite3
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -61,8 +62,11 @@ def command(root: Path, cache: Path, *arguments: str, exit_code: int = 0) -> str
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory, shared_cache: Path) -> Path:
+def project(
+    tmp_path_factory: pytest.TempPathFactory, shared_cache: Path, place_database: Callable[[Path], None]
+) -> Path:
     root = tmp_path_factory.mktemp("study")
+    place_database(root / "mlflow.db")
     for name in ("iqa", "pipelines"):
         shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("MLproject", "conda.yaml", "pyproject.toml"):

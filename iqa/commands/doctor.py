@@ -25,23 +25,32 @@ def main(arguments: list[str]) -> None:
     from iqa.device import choose_device
     from iqa.files import roughly
     from iqa.processes import cores
-    from iqa.progress import progress_bar
+    from iqa.progress import progress_bar, tell
 
     root = cache_folder(given or None)
+    folders = folders_in(root)
+    sizes = {folder: sum(file.stat().st_size for file in folder.iterdir()) for folder in folders}
+    whole = roughly(sum(sizes.values()))
+    tell(
+        f"doctor: {whole} of prepared data to hash; no disk, next to no memory; writes nothing",
+        work="doctor",
+        what="the machine and every prepared file",
+        disk=0,
+        writes=[],
+    )
     memory, device = psutil.virtual_memory(), choose_device("auto")
     named = f", {torch.cuda.get_device_name(device)}" if device.type == "cuda" else ""
     print(
         f"iqa {iqa.__version__}, Python {platform.python_version()}, torch {torch.__version__}, device {device}{named}"
     )
     print(f"{cores()} cores, {roughly(memory.available)} of {roughly(memory.total)} of memory free")
-    damaged, folders = [], folders_in(root)
-    sizes = {folder: sum(file.stat().st_size for file in folder.iterdir()) for folder in folders}
-    print(f"prepared data in {root}: {len(folders)} folders, {roughly(sum(sizes.values()))}")
+    damaged = []
+    print(f"prepared data in {root}: {len(folders)} folders, {whole}")
     with progress_bar(total=len(folders), desc="hashing", unit="folder", leave=False) as bar:
         for folder in folders:
-            whole = verify(folder, whole=True) is not None
-            print(f"  {'whole  ' if whole else 'DAMAGED'} {roughly(sizes[folder]):>8}  {folder.name}", flush=True)
-            damaged += [] if whole else [folder.name]
+            fine = verify(folder, whole=True) is not None
+            print(f"  {'whole  ' if fine else 'DAMAGED'} {roughly(sizes[folder]):>8}  {folder.name}", flush=True)
+            damaged += [] if fine else [folder.name]
             bar.update()
     if damaged:
         raise IqaError(

@@ -19,8 +19,6 @@ from iqa.model.standardise import NormaliseParts
 _EXACT = 4096
 #: Rounds of the randomised decomposition of more: the small components need more than the large ones.
 _ROUNDS = 4
-#: Features of so many pictures are reduced at once.
-_ROWS = 4096
 
 
 class Reduction(nn.Module):
@@ -71,11 +69,6 @@ class Reduction(nn.Module):
         self.directions.zero_()
         self.directions[:, :kept] = directions / spread.clamp(min=torch.finfo(torch.float32).eps)
         self.fitted.fill_(True)
-
-    @torch.no_grad()
-    def apply_in_parts(self, features: Tensor) -> Tensor:
-        """`forward` for any number of pictures, some at a time."""
-        return torch.cat([self(part) for part in features.split(_ROWS)])
 
 
 class PartwiseReduction(Reduction):

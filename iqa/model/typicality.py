@@ -62,7 +62,8 @@ class EarlyDistance(nn.Module):
             raise IqaError("features of training pictures are not finite", fix="lower training.learning_rate")
         centre, spread = values.mean(dim=0), values.std(dim=0, correction=0)
         # What never varies says nothing, and would make every difference an infinite one.
-        scale = torch.where(spread > 1e-6 * values.abs().amax(dim=0), 1 / spread.clamp(min=1e-30), torch.zeros_like(spread))
+        varies = spread > 1e-6 * values.abs().amax(dim=0)
+        scale = torch.where(varies, 1 / spread.clamp(min=1e-30), torch.zeros_like(spread))
         covariance = torch.from_numpy(ledoit_wolf(((values - centre) * scale).numpy(), assume_centered=True)[0])
         variances, directions = torch.linalg.eigh(covariance)
         roots = torch.where(variances > 1e-9, variances.clamp(min=1e-9).rsqrt(), torch.zeros_like(variances))

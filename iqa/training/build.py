@@ -18,6 +18,7 @@ from iqa.progress import one_step
 from iqa.training.feeds import FeatureFeed, Feed, PixelFeed, StemFeed
 from iqa.training.frozen.features import cached_features
 from iqa.training.frozen.stems import kept_stems
+from iqa.training.frozen.table import MOST_NUMBERS, Features
 
 
 def input_size(config: ExperimentConfig, store: PixelStore) -> int:
@@ -61,16 +62,23 @@ def build_feed(
     features = cached_features(store, model.backbone, config.data, device, precision, progress=progress)
     if model.reduction is not None:
         features = reduced(model.reduction, features, store, device, progress=progress)
-    return FeatureFeed(store, features, batch_size, device)
+    return FeatureFeed(store, features.on(device), batch_size, device)
 
 
 def reduced(
-    reduction: Reduction, features: Tensor, store: PixelStore, device: torch.device, *, progress: bool | None = None
-) -> Tensor:
+    reduction: Reduction, features: Features, store: PixelStore, device: torch.device, *, progress: bool | None = None
+) -> Features:
     """Features of every square [R, D] -> [R, dim], on the device; found from the training pictures if not known yet."""
-    features = features.to(device)
     with one_step(f"principal components of {len(features):,} squares", shown=progress):
         if not reduction.fitted:
             squares, _ = store.squares(store.indices("train"))
-            reduction.fit(features[squares.to(device)])
-        return reduction.apply_in_parts(features)
+            reduction.fit(features.rows(_drawn(squares, MOST_NUMBERS // features.shape[1])).to(device))
+        with torch.no_grad():
+            return Features([torch.cat([reduction(part.to(device)) for part in features.in_turn()])])
+
+
+def _drawn(rows: Tensor, most: int) -> Tensor:
+    """At most so many rows, the same for the same rows, ascending."""
+    if len(rows) <= most:
+        return rows
+    return rows[torch.randperm(len(rows), generator=torch.Generator().manual_seed(0))[:most].sort().values]

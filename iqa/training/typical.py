@@ -47,7 +47,7 @@ def find_typical(
     rows = torch.cat([fitted, judged])
     if config.model.freeze_backbone:
         every = cached_features(store, model.backbone, config.data, device, precision, progress=progress)
-        early = every[rows.unsqueeze(1), columns]
+        early = torch.cat([part[:, columns] for part in every.in_turn(rows)])
     else:
         early = _early(model, store, rows, columns, config, device, precision, progress)
     distance = EarlyDistance.fit(columns, early[: len(fitted)])

@@ -20,6 +20,7 @@ from iqa.training.batch_size import fix_batch_size
 from iqa.training.build import build_feed, build_model, input_size, reduced, start_backbone
 from iqa.training.feeds import FeatureFeed, Feed
 from iqa.training.frozen.features import cached_features
+from iqa.training.frozen.table import Features
 from iqa.training.loop import Trainer
 
 #: Of each kind of thing so many are kept: a study over backbones goes back and forth between them.
@@ -95,20 +96,22 @@ class Workbench:
             key,
             lambda: cached_features(
                 store, model.backbone, config.data, self.device, precision, progress=self._progress
-            ).to(self.device),
+            ).on(self.device),
         )
         if model.reduction is not None:
             features = self._reduced(key, features, model.reduction, store)
         return FeatureFeed(store, features, config.data.batch, self.device)
 
-    def _reduced(self, key: Hashable, features: Tensor, reduction: Reduction, store: PixelStore) -> Tensor:
+    def _reduced(self, key: Hashable, features: Features, reduction: Reduction, store: PixelStore) -> Features:
         trained_on = hashlib.sha256(store.indices("train").numpy().tobytes()).hexdigest()
 
-        def make() -> tuple[dict[str, Tensor], Tensor]:
+        def make() -> tuple[dict[str, Tensor], Features]:
             values = reduced(reduction, features, store, self.device, progress=self._progress)
             return reduction.state_dict(), values
 
-        kept: tuple[dict[str, Tensor], Tensor] = self._reductions.get((key, tuple(reduction.columns), trained_on), make)
+        kept: tuple[dict[str, Tensor], Features] = self._reductions.get(
+            (key, tuple(reduction.columns), trained_on), make
+        )
         reduction.load_state_dict(kept[0])
         return kept[1]
 

@@ -35,7 +35,7 @@ def test_a_picture_alone_is_reduced_as_among_others() -> None:
     seen = features()
     reduction = Reduction([60], 8)
     reduction.fit(seen)
-    torch.testing.assert_close(reduction(seen[:1]), reduction.apply_in_parts(seen)[:1])
+    torch.testing.assert_close(reduction(seen[:1]), reduction(seen)[:1])
     torch.testing.assert_close(reduction(5 * seen), reduction(seen), atol=1e-4, rtol=1e-4)
 
 

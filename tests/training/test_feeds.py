@@ -13,6 +13,7 @@ from iqa.data.manifest import UNIT
 from iqa.data.prepared import PixelStore
 from iqa.data.store.views import ViewPolicy
 from iqa.training.feeds import FeatureFeed, PixelFeed
+from iqa.training.frozen.table import Features
 
 COUNTS = [1, 3, 2, 4, 1, 2, 3, 1]
 CPU = torch.device("cpu")
@@ -46,7 +47,7 @@ def test_training_sees_one_square_of_every_picture_with_its_score(store: PixelSt
     def feed_rows(inputs: torch.Tensor) -> torch.Tensor:
         return (inputs[:, 0, 0, 0] if kind == "pixels" else inputs[:, 0]).long()
 
-    features = torch.arange(len(store.images), dtype=torch.float32)[:, None]
+    features = Features([torch.arange(len(store.images), dtype=torch.float32)[:, None]])
     feed = PixelFeed(store, 2, CPU, flip=False) if kind == "pixels" else FeatureFeed(store, features, 2, CPU)
     seen: dict[int, set[int]] = {}
     for seed in range(40):

@@ -34,6 +34,9 @@ __all__ = [
 ELSEWHERE = "set data.cache_dir, or the environment variable IQA_CACHE, to a folder on another disk"
 SMALLER = "a smaller data.picture_size takes less"
 
+#: Ends the name of a folder that is begun and can be gone on with.
+BEGUN = ".part"
+
 log = logging.getLogger(__name__)
 
 
@@ -56,7 +59,13 @@ def recipe_key(recipe: dict[str, Any]) -> str:
 
 
 def open_or_build(
-    root: Path, name: str, recipe: dict[str, Any], build: Callable[[Path], None], forecast: Callable[[], int]
+    root: Path,
+    name: str,
+    recipe: dict[str, Any],
+    build: Callable[[Path], None],
+    forecast: Callable[[], int],
+    *,
+    resumable: bool = False,
 ) -> tuple[Path, str]:
     """The folder `root/name`, built if it is absent or damaged, and the SHA-256 (hex) of its contents.
 
@@ -65,6 +74,7 @@ def open_or_build(
 
     Args:
         forecast: bytes that it will take.
+        resumable: what `build` has written when it is stopped stays, and the next call gives it the same folder.
 
     Raises:
         UserError: so much is not free; nothing was begun.
@@ -83,8 +93,10 @@ def open_or_build(
                 log.warning("prepared data in %s is damaged and is built anew", folder)
                 shutil.rmtree(folder)
             _remove_leftovers(root, name)
-            require_room(root, forecast(), "prepared data", f"free some, or {ELSEWHERE}; {SMALLER}")
-            return folder, _build(root, name, recipe, build)
+            begun = root / f".{name}{BEGUN}"
+            there = sum(file.stat().st_size for file in begun.iterdir()) if begun.is_dir() else 0
+            require_room(root, forecast() - there, "prepared data", f"free some, or {ELSEWHERE}; {SMALLER}")
+            return folder, _build(root, name, recipe, build, begun if resumable else None)
     except OSError as error:
         raise no_room(folder, error, f"free space or change rights on {root}, or {ELSEWHERE}") from error
 
@@ -116,8 +128,13 @@ def has_like(root: Path, label: str, recipe: dict[str, Any]) -> bool:
     return False
 
 
-def _build(root: Path, name: str, recipe: dict[str, Any], build: Callable[[Path], None]) -> str:
-    temporary = Path(tempfile.mkdtemp(dir=root, prefix=f".{name}.", suffix=".tmp"))
+def _build(root: Path, name: str, recipe: dict[str, Any], build: Callable[[Path], None], begun: Path | None) -> str:
+    """`begun`: the folder to go on in, which stays if this is stopped."""
+    if begun is None:
+        temporary = Path(tempfile.mkdtemp(dir=root, prefix=f".{name}.", suffix=".tmp"))
+    else:
+        begun.mkdir(exist_ok=True)
+        temporary = begun
     try:
         temporary.chmod(0o755)
         build(temporary)
@@ -130,7 +147,8 @@ def _build(root: Path, name: str, recipe: dict[str, Any], build: Callable[[Path]
         temporary.rename(root / name)
         _sync(root)
     except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
+        if begun is None:
+            shutil.rmtree(temporary, ignore_errors=True)
         raise
     return digest_of(files)
 

@@ -1,12 +1,15 @@
-"""A frozen backbone reads every square once; its features are kept in the cache beside the pictures."""
+"""A frozen backbone reads every square once; its features are kept in the cache beside the pictures.
+
+Killed on the way, the next start goes on within a minute of where it was.
+"""
 
 from __future__ import annotations
 
 import hashlib
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -18,10 +21,11 @@ from iqa.model.backbone.backbone import Backbone
 from iqa.model.backbone.fused import folded
 from iqa.model.backbone.several import AnyBackbone, members
 from iqa.progress import one_step, progress_bar
+from iqa.training.frozen.table import DTYPE, Features, Writer, open_features
 
 #: Raise it when the same weights and pictures would give other features.
-VERSION = 3
-LABEL, FEATURES = "features", "features.npy"
+VERSION = 4
+LABEL = "features"
 #: Pixels that a CPU looks at in one batch.
 CPU_PIXELS = 2**22
 
@@ -34,8 +38,8 @@ def cached_features(
     precision: torch.dtype,
     *,
     progress: bool | None = None,
-) -> Tensor:
-    """Features of every square of the store, float32 [R, D], computed once per backbone, weights and size.
+) -> Features:
+    """Features of every square of the store [R, D], computed once per backbone, weights and size.
 
     Backbones that stand side by side are computed and kept one by one, so that each serves every combination.
 
@@ -44,7 +48,7 @@ def cached_features(
     """
     with one_step("opening features", shown=progress):
         parts = [_cached(store, member, data, device, precision, progress) for member in members(backbone)]
-    return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
+    return reduce(Features.beside, parts)
 
 
 def _cached(
@@ -54,18 +58,20 @@ def _cached(
     device: torch.device,
     precision: torch.dtype,
     progress: bool | None,
-) -> Tensor:
+) -> Features:
     recipe = {**_look(store.squares_digest, backbone, precision), "weights": weights_digest(backbone.state_dict())}
 
+    shape = len(store.images), backbone.num_features
+
     def build(folder: Path) -> None:
-        features = _compute(store, backbone, data.batch, device, precision, progress)
-        np.save(folder / FEATURES, features.numpy(), allow_pickle=False)
+        writer = Writer(folder, *shape)
+        _compute(writer, store, backbone, data.batch, device, precision, progress)
+        writer.finish()
 
     name = f"{LABEL}-{recipe_key(recipe)}"
-    size = 4 * len(store.images) * backbone.num_features
-    folder, _ = open_or_build(cache_folder(data.cache_dir), name, recipe, build, lambda: size)
-    # "c": torch wants writable memory; writes stay in this process. What is not read takes no memory.
-    return torch.from_numpy(np.load(folder / FEATURES, mmap_mode="c", allow_pickle=False))
+    size = DTYPE.itemsize * shape[0] * shape[1]
+    folder, _ = open_or_build(cache_folder(data.cache_dir), name, recipe, build, lambda: size, resumable=True)
+    return open_features(folder, *shape)
 
 
 def missing_features(pictures: str | None, squares: int, backbone: Backbone, root: Path, precision: torch.dtype) -> int:
@@ -77,7 +83,7 @@ def missing_features(pictures: str | None, squares: int, backbone: Backbone, roo
     """
     if pictures and has_like(root, LABEL, _look(pictures, backbone, precision)):
         return 0
-    return 4 * squares * backbone.num_features
+    return DTYPE.itemsize * squares * backbone.num_features
 
 
 def _look(pictures: str, backbone: Backbone, precision: torch.dtype) -> dict[str, Any]:
@@ -92,26 +98,26 @@ def _look(pictures: str, backbone: Backbone, precision: torch.dtype) -> dict[str
 
 @torch.inference_mode()
 def _compute(
+    writer: Writer,
     store: PixelStore,
     backbone: Backbone,
     batch_size: int,
     device: torch.device,
     precision: torch.dtype,
     progress: bool | None,
-) -> Tensor:
+) -> None:
     looking = folded(backbone)
     if device.type == "cpu":
         # Feature maps that outgrow the processor's cache are slower, not faster, by the batch.
         batch_size = max(1, min(batch_size, CPU_PIXELS // max(backbone.sides) ** 2))
     count = len(store.images)
-    features = torch.empty(count, backbone.num_features)
-    bar = progress_bar(total=count, desc="features", unit="square", shown=progress)
+    left = torch.arange(writer.done, count)
+    bar = progress_bar(total=count, initial=writer.done, desc="features", unit="square", shown=progress)
     with memory_advice(device), bar:
-        for images, rows in Batches(store.images, torch.arange(count), batch_size, device, resident=False).run():
+        for images, rows in Batches(store.images, left, batch_size, device, resident=False).run():
             with autocast(device, precision):
-                features[rows] = looking(images).float().cpu()
+                writer.add(looking(images))
             bar.update(len(rows))
-    return features
 
 
 def weights_digest(state: dict[str, Tensor]) -> str:

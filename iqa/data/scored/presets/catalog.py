@@ -45,6 +45,7 @@ class Shipped:
 
     Attributes:
         pictures: number of scored pictures.
+        paper: that describes it.
         scale: where all scores lie, and which end is good.
         forms: of its scores, the best first.
         folders: of its pictures, the best first; see `layouts.find`.
@@ -55,6 +56,7 @@ class Shipped:
     """
 
     pictures: int
+    paper: str
     scale: ScoreScale
     forms: tuple[Form, ...]
     folders: tuple[str, ...]
@@ -82,13 +84,14 @@ def _toolkit(
 
 
 def _tid(year: int, pictures: int, types: str, levels: str) -> Shipped:
-    """TID2008 and TID2013: 25 references, MOS on 0..9, higher is better. Names mix upper and lower case.
-
-    Ponomarenko et al., "TID2008", Advances of Modern Radioelectronics, 2009; "Image database TID2013", Signal
-    Processing: Image Communication, 2015.
-    """
+    """TID2008 and TID2013: 25 references, MOS on 0..9, higher is better. Names mix upper and lower case."""
+    papers = {
+        2008: 'Ponomarenko et al., "TID2008", Advances of Modern Radioelectronics, 2009',
+        2013: 'Ponomarenko et al., "Image database TID2013", Signal Processing: Image Communication, 2015',
+    }
     return Shipped(
         pictures=pictures,
+        paper=papers[year],
         scale=ScoreScale(0, 9),
         forms=(Form(("mos_with_names.txt", f"tid{year}_mos_with_names.txt"), 1, 0), _toolkit(f"TID{year}", "mos")),
         folders=("distorted_images",),
@@ -102,9 +105,9 @@ CATALOG = {
     # 10,073 photographs, official split 7,058 / 1,000 / 2,015. `MOS` of the table with the sets and
     # `MOS_zscore` of the one without are the same z-scores on 0..100, higher is better; plain means on 1..5,
     # which also circulate, are not taken.
-    # Hosu et al., "KonIQ-10k", IEEE TIP 2020.
     "koniq10k": Shipped(
         pictures=10073,
+        paper='Hosu et al., "KonIQ-10k", IEEE TIP 2020',
         scale=ScoreScale(0, 100),
         forms=(
             Form(("koniq10k_distributions_sets.csv", "metadata/koniq10k_distributions_sets.csv"),
@@ -116,9 +119,9 @@ CATALOG = {
         layout="koniq10k_distributions_sets.csv or meta_info_KonIQ10kDataset.csv, and 1024x768/ or 512x384/",
     ),
     # 81 references x 25 distortions x 5 levels. `dmos` runs 1..5 and, in spite of its name, higher is better.
-    # Lin et al., "KADID-10k", QoMEX 2019.
     "kadid10k": Shipped(
         pictures=10125,
+        paper='Lin et al., "KADID-10k", QoMEX 2019',
         scale=ScoreScale(1, 5),
         forms=(Form(("dmos.csv",), "dist_img", "dmos"), _toolkit("KADID10k", "dmos")),
         folders=("images", "distorted_images"),
@@ -131,9 +134,9 @@ CATALOG = {
     "tid2008": _tid(2008, 1700, r"0[1-9]|1[0-7]", "1-4"),
     # 29 references, five distortions in a folder each. DMOS on 0..100, lower is better: also in the toolkit's
     # table, whose column is called mos. dmos_realigned.mat, on another scale, is not taken.
-    # Sheikh et al., "A statistical evaluation of recent full reference IQA algorithms", IEEE TIP 2006.
     "live": Shipped(
         pictures=779,
+        paper='Sheikh et al., "A statistical evaluation of recent full reference IQA algorithms", IEEE TIP 2006',
         scale=ScoreScale(0, 100, higher_is_better=False),
         forms=(
             Form(("dmos.mat",), "image", "dmos", "reference", read=readers.live),
@@ -144,9 +147,9 @@ CATALOG = {
         name=r"(?P<subset>jp2k|jpeg|wn|gblur|fastfading)/img\d+\.bmp",
     ),
     # 30 references, six distortions at four or five levels. DMOS on 0..1, lower is better.
-    # Larson and Chandler, "Most apparent distortion", Journal of Electronic Imaging, 2010.
     "csiq": Shipped(
         pictures=866,
+        paper='Larson and Chandler, "Most apparent distortion", Journal of Electronic Imaging, 2010',
         scale=ScoreScale(0, 1, higher_is_better=False),
         forms=(Form(("csiq.DMOS.xlsx",), "image", "dmos", read=readers.csiq), _toolkit("CSIQ", "dmos")),
         folders=("dst_imgs", "dst_imgs_all", "distorted_images", "awgn/.."),
@@ -154,9 +157,9 @@ CATALOG = {
         name=r"(?P<group>.+)\.(?P<subset>awgn|blur|contrast|fnoise|jpeg|jpeg2000)\.[1-5]\.png",
     ),
     # 11,125 photographs by smartphones. MOS on 0..100, higher is better.
-    # Fang et al., "Perceptual Quality Assessment of Smartphone Photography", CVPR 2020.
     "spaq": Shipped(
         pictures=11125,
+        paper='Fang et al., "Perceptual Quality Assessment of Smartphone Photography", CVPR 2020',
         scale=ScoreScale(0, 100),
         forms=(
             Form(("Annotations/MOS and Image attribute scores.xlsx", "MOS and Image attribute scores.xlsx"),
@@ -168,9 +171,9 @@ CATALOG = {
     ),
     # LIVE in the Wild: 1,162 photographs. MOS on 0..100, higher is better. t1 to t7 only taught the observers
     # what to do, and papers leave them out.
-    # Ghadiyaram and Bovik, "Massive Online Crowdsourced Study", IEEE TIP 2016.
     "clive": Shipped(
         pictures=1162,
+        paper='Ghadiyaram and Bovik, "Massive Online Crowdsourced Study", IEEE TIP 2016',
         scale=ScoreScale(0, 100),
         forms=(
             Form(("Data/AllMOS_release.mat", "AllMOS_release.mat"), "image", "mos", read=readers.clive),
@@ -182,9 +185,9 @@ CATALOG = {
     ),
     # LIVE multiply distorted: 15 references, blur then JPEG (part 1), blur then noise (part 2). DMOS on 0..100,
     # lower is better. A reference is in both parts, so its name alone is the group.
-    # Jayaraman et al., "Objective quality assessment of multiply distorted images", Asilomar 2012.
     "livemd": Shipped(
         pictures=450,
+        paper='Jayaraman et al., "Objective quality assessment of multiply distorted images", Asilomar 2012',
         scale=ScoreScale(0, 100, higher_is_better=False),
         forms=(
             Form(("Part 1/Scores.mat",), "image", "dmos", read=readers.livemd),
@@ -195,9 +198,9 @@ CATALOG = {
         name=r"(?P<subset>part [12])/[^/]+/(?P<group>[^/_]+)_[^/]+\.bmp",
     ),
     # 2,982 pictures made from 300 prompts by six generators. Quality (not alignment) on 0..5, higher is better.
-    # Li et al., "AGIQA-3K", IEEE TCSVT 2023.
     "agiqa3k": Shipped(
         pictures=2982,
+        paper='Li et al., "AGIQA-3K", IEEE TCSVT 2023',
         scale=ScoreScale(0, 5),
         forms=(Form(("data.csv",), "name", "mos_quality", "prompt"),),
         folders=("images", "AttnGAN_normal_000.jpg/.."),
@@ -207,9 +210,9 @@ CATALOG = {
     # The 23,200 training pictures of 200 references, by groups of distortions and restorations 00 to 06; no
     # other scores are shipped with them, so the split is drawn. Elo ratings without ends, higher is better: all
     # published ones, of the validation pictures too, run from 868 to 1857.
-    # Gu et al., "PIPAL", ECCV 2020.
     "pipal": Shipped(
         pictures=23200,
+        paper='Gu et al., "PIPAL", ECCV 2020',
         scale=ScoreScale(850, 1900),
         forms=(
             Form(("Train_Label",), 0, 1, read=readers.pipal),
@@ -223,9 +226,9 @@ CATALOG = {
     ),
     # 12,000 photographs in three subsets. MOS on 0..1, higher is better. Official split 10,000 /
     # 2,000, known only where both tables are there.
-    # Ahmed and Asif, "BIQ2021", Journal of Electronic Imaging, 2022.
     "biq2021": Shipped(
         pictures=12000,
+        paper='Ahmed and Asif, "BIQ2021", Journal of Electronic Imaging, 2022',
         scale=ScoreScale(0, 1),
         forms=(Form(("Train (Images and MOS).csv",), "Image Name", "MOS", split="split", read=readers.biq2021),),
         folders=("Images",),
