@@ -6,8 +6,8 @@
     tested = iqa.evaluate(trained)
     table = iqa.load(trained.folder).score(["a.jpg", "b.png"])
 
-Each function is described where it is defined, in `iqa.api`, and imported when it is first asked for: `import iqa`
-waits for neither torch nor MLflow.
+Each function is described where it is defined, in `iqa.api` or `iqa.deploy`, and imported when it is first asked for:
+`import iqa` waits for neither torch nor MLflow.
 """
 
 from __future__ import annotations
@@ -19,14 +19,17 @@ if TYPE_CHECKING:
     from iqa.api.compare import compare
     from iqa.api.ensemble import ensemble
     from iqa.api.evaluate import evaluate
-    from iqa.api.score import load, score
+    from iqa.api.score import score
     from iqa.api.train import train
     from iqa.api.tune import tune
+    from iqa.deploy.export.exporting import export
+    from iqa.deploy.loading import load
+    from iqa.deploy.promotion import promote
 
-__all__ = ["compare", "ensemble", "evaluate", "load", "score", "train", "tune"]
+__all__ = ["compare", "ensemble", "evaluate", "export", "load", "promote", "score", "train", "tune"]
 __version__ = "0.2.0"
 
-_HOMES = {"load": "iqa.api.score"}
+_HOMES = {"export": "iqa.deploy.export.exporting", "load": "iqa.deploy.loading", "promote": "iqa.deploy.promotion"}
 
 
 def __getattr__(name: str) -> Any:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 
 import psutil
 import torch
@@ -14,72 +13,27 @@ from iqa.data.prepared import Expected, expect
 from iqa.data.store.cache import cache_folder
 from iqa.data.synthetic.prepare import CHUNK_BYTES
 from iqa.device import autocast, choose_device, choose_precision
-from iqa.files import roughly
+from iqa.estimate import GPU_LIBRARIES, PASSING, TRACKING, Forecast, about, in_turn
 from iqa.model.backbone.backbone import Backbone
 from iqa.model.backbone.several import members, sensible_image_size
 from iqa.model.quality import QualityModel
 from iqa.training.checkpoints import checkpoint_bytes
 from iqa.training.frozen.features import CPU_PIXELS, missing_features
 from iqa.training.frozen.stems import missing_stems
+from iqa.training.frozen.table import DTYPE, MOST_NUMBERS
 
-#: Bytes, as measured: what preparing holds besides the pictures, MLflow, the figures of a test, a GPU's libraries.
-PREPARING, TRACKING, DRAWING, GPU_LIBRARIES = 250 * 10**6, 200 * 10**6, 150 * 10**6, 2500 * 10**6
+__all__ = ["FIGURES", "Forecast", "about", "forecast", "in_turn", "passing"]
+
+#: Bytes, as measured: what preparing holds besides the pictures, and the figures of a test.
+PREPARING, DRAWING = 250 * 10**6, 150 * 10**6
 #: What a test writes, and what a study or a comparison does.
 FIGURES = 25 * 10**5
-#: What a scoring draws, what it writes of a picture, and what decoding holds.
-SHEETS, ROW, DECODING = 26 * 10**5, 400, 200 * 10**6
 #: Gradients of maps and room between them, as a share of the maps that a step keeps.
 GRADIENTS = 1.4
 #: Weights, their gradients, two moments, what is cast of them and what is judged.
 COPIES_OF_WEIGHTS = 6
 #: Pages of a memory map that the system leaves to a process; it takes them back where they are needed.
 MAPPED = 10**9
-
-
-@dataclass(frozen=True)
-class Forecast:
-    """What work will take.
-
-    Attributes:
-        caches: bytes still to be written to the cache, by what they hold: what several trainings share counts once.
-        files: bytes of its other files.
-        memory: bytes at its peak, of this process.
-        gpu: bytes at its peak, of the GPU.
-        each: bytes that the cache takes for each picture, at most, where nobody knows yet how many there are.
-        pictures: how many, in words.
-    """
-
-    caches: Mapping[str, int] = field(default_factory=dict)
-    files: int = 0
-    memory: int = 0
-    gpu: int = 0
-    each: int = 0
-    pictures: str = ""
-
-    @property
-    def disk(self) -> int:
-        return self.files + sum(self.caches.values())
-
-    def said(self) -> str:
-        """Disk and memory in words."""
-        disk = f"about {roughly(self.disk)} of disk"
-        if self.each:
-            disk += f" and up to {roughly(self.each)} more for each picture, which are not counted yet"
-        gpu = f" and {roughly(self.gpu)} of the GPU's" if self.gpu else ""
-        return f"{disk}, {roughly(self.memory)} of memory{gpu}"
-
-
-def in_turn(parts: Iterable[Forecast]) -> Forecast:
-    """Of pieces of work that are done one after the other."""
-    all_parts = list(parts)
-    return Forecast(
-        caches={name: size for part in all_parts for name, size in part.caches.items()},
-        files=sum(part.files for part in all_parts),
-        memory=max((part.memory for part in all_parts), default=0),
-        gpu=max((part.gpu for part in all_parts), default=0),
-        each=max((part.each for part in all_parts), default=0),
-        pictures=next((part.pictures for part in all_parts), ""),
-    )
 
 
 def forecast(config: ExperimentConfig, *, trains: bool = True, logged_here: bool = False) -> Forecast:
@@ -115,36 +69,6 @@ def forecast(config: ExperimentConfig, *, trains: bool = True, logged_here: bool
     )
 
 
-def scoring(
-    model: QualityModel,
-    pictures: int,
-    side: int,
-    *,
-    batch_size: int,
-    precision: torch.dtype,
-    logged_here: bool = False,
-) -> Forecast:
-    """What scoring so many new pictures will take, by squares of `side` pixels."""
-    passing = _passing(model, side, precision)
-    device = next(model.parameters()).device
-    step, on_gpu = int(GRADIENTS * passing * batch_size), device.type == "cuda"
-    return Forecast(
-        files=(1 + 2 * logged_here) * (SHEETS + ROW * pictures),
-        memory=psutil.Process().memory_info().rss + TRACKING + DECODING + (GPU_LIBRARIES if on_gpu else step),
-        gpu=step if on_gpu else 0,
-    )
-
-
-def about(config: ExperimentConfig) -> str:
-    """What is trained, in words."""
-    model = config.model
-    how = "frozen" if model.freeze_backbone else "trained"
-    if model.frozen_stages:
-        how = f"trained behind {model.frozen_stages} frozen stages"
-    mixture = f"with {model.n_clusters} clusters" if model.n_clusters else "without a mixture"
-    return f"{model.backbone} ({how}) {mixture}"
-
-
 def _counted(pictures: Expected) -> str:
     if pictures.pictures is None:
         return "all pictures that its table names"
@@ -177,7 +101,11 @@ def _held(model: QualityModel, pictures: Expected, config: ExperimentConfig, cac
     if any(caches.values()) or not config.model.freeze_backbone:
         held += min(whole, MAPPED)  # the network looks at them
     if config.model.freeze_backbone:
-        held += 2 * 4 * pictures.squares * model.backbone.num_features
+        numbers = pictures.squares * model.backbone.num_features
+        if model.reduction is None:
+            held += min(DTYPE.itemsize * numbers, MAPPED)  # training reads them
+        else:
+            held += 2 * 4 * min(numbers, MOST_NUMBERS) + 4 * pictures.squares * sum(model.reduction.columns)
     return int(held)
 
 
@@ -185,14 +113,14 @@ def _step(model: QualityModel, config: ExperimentConfig, side: int, precision: t
     """Bytes of weights and of a batch of squares of `side` pixels on its way through the network and back."""
     weights = sum(each.nbytes for each in model.parameters())
     batch = config.data.batch
-    passing = GRADIENTS * _passing(model, side, precision)
+    one = PASSING * passing(model, side, precision)
     if config.model.freeze_backbone:
         seen = max(1, min(batch, CPU_PIXELS // max(members(model.backbone)[0].sides) ** 2))
-        return int(passing * seen) + (COPIES_OF_WEIGHTS if trains else 2) * weights
+        return int(one * seen) + (COPIES_OF_WEIGHTS if trains else 2) * weights
     if not trains:
-        return int(passing * batch) + 2 * weights
+        return int(one * batch) + 2 * weights
     kept = GRADIENTS * _kept(model, side, config.training.crop, precision)
-    return int(max(kept, passing) * batch) + COPIES_OF_WEIGHTS * weights
+    return int(max(kept, one) * batch) + COPIES_OF_WEIGHTS * weights
 
 
 def _kept(model: QualityModel, side: int, crop: float, precision: torch.dtype) -> int:
@@ -217,7 +145,7 @@ def _kept(model: QualityModel, side: int, crop: float, precision: torch.dtype) -
     return sums[1] - sums[0]
 
 
-def _passing(model: QualityModel, side: int, precision: torch.dtype) -> int:
+def passing(model: QualityModel, side: int, precision: torch.dtype) -> int:
     """Bytes that a picture takes at most while it passes through the backbone."""
     largest = 0
 

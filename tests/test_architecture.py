@@ -23,7 +23,7 @@ FLOORS = [
         {"metrics", "resampling", "calibration", "conformal"},
     ],
     [{"config"}, {"device"}],
-    [{"data.manifest"}, {"model"}],
+    [{"data.manifest"}, {"model"}, {"estimate"}],
     [{"data.splits"}, {"data.store"}],
     [{"data.scored"}, {"data.synthetic"}],
     [{"data.prepared"}],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections import Counter
 from collections.abc import Iterator
@@ -17,10 +18,12 @@ from tiny_model import picture, write_experiment
 
 import iqa
 from iqa.commands import ensemble, evaluate, score, train
+from iqa.deploy.servable import make_servable
 from iqa.errors import UserError
 from iqa.files import read_json
 from iqa.scoring import Ensemble, Scorer
 from iqa.scoring.ensemble import MEMBERS, write_members
+from iqa.tracking import read_run_note
 
 CALIBRATION = {"parameters": [1.0, 0.0], "linear": True, "low": 0, "high": 100, "higher_is_better": False}
 
@@ -164,6 +167,36 @@ def test_the_ensemble_of_a_split_scores_pictures_as_a_model_does(place: Path, ph
     expected = np.mean([iqa.load(member).score(photos)["score"] for member in members], axis=0)
     assert np.allclose(table["score"], expected, atol=1e-5)
     assert (place / "scored" / "contact_sheet.png").is_file()
+
+
+def test_an_ensemble_is_a_model_in_mlflow_with_its_members_inside(place: Path, photos: list[Path]) -> None:
+    members = ["experiments/clusters/split0", "experiments/none/split0"]
+    ensemble.main(["--experiments", *members, "--name", "logged", "--skip_tsne"])
+    expected = iqa.load("experiments/logged").score(photos)
+    run_id = read_run_note(Path("experiments/logged"))["run_id"]
+    assert iqa.promote("experiments/logged", "together").decision is not None
+    for name in (f"runs:/{run_id}", "models:/together@champion"):
+        model = iqa.load(name)
+        assert isinstance(model, Ensemble)
+        assert model.config.experiment_name == "logged"
+        assert np.allclose(model.score(photos)["score"], expected["score"], atol=1e-5)
+    client = MlflowClient(f"sqlite:///{place / 'mlflow.db'}")
+    (output,) = client.get_run(run_id).outputs.model_outputs
+    tested = read_json(place / "experiments" / "logged" / "visualizations" / "test_results.json")["metrics"]
+    figures = {each.key: each.value for each in client.get_logged_model(output.model_id).metrics}
+    assert figures["test/srcc"] == tested["srcc"]["value"]
+    assert "The mean of 2 models" in client.get_model_version("together", "1").description
+
+    # Served from its folder, as it would be from MLflow.
+    (place / "served").mkdir()
+    served = make_servable("experiments/logged", place / "served")
+    both = sum((place / member / "best_model.pth").stat().st_size for member in members)
+    assert served.size == both
+    import mlflow.pyfunc
+
+    sent = pd.DataFrame({"image": [base64.b64encode(path.read_bytes()).decode() for path in photos[:2]]})
+    answer = mlflow.pyfunc.load_model(str(served.folder)).predict(sent)
+    assert np.allclose(answer["score"].astype(float), expected["score"][:2], atol=1e-5)
 
 
 def test_the_same_command_judges_again_and_another_ensemble_of_that_name_keeps_the_first(place: Path) -> None:

@@ -59,7 +59,7 @@ def test_conda_has_a_python_that_the_project_allows(conda: dict, project: dict) 
 
 
 #: What people need who keep studies on a server, tables in xlsx, or record the GPU's use: `all` of it is pinned.
-EXTRAS = ("postgres", "mysql", "excel", "gpu", "heif")
+EXTRAS = ("postgres", "mysql", "excel", "gpu", "heif", "onnx")
 
 
 @pytest.mark.parametrize("file", ["requirements.txt", "requirements-dev.txt"])
@@ -90,12 +90,14 @@ def test_what_is_installed_is_what_is_pinned() -> None:
 
 
 def test_what_a_served_model_asks_for_is_pinned() -> None:
-    from iqa.tracking.serving import requirements
+    from iqa.tracking.models.logged import requirements
 
     assert exact(requirements()).items() <= pins("requirements.txt").items()
 
 
-@pytest.mark.parametrize("entry_point", ["main", "train", "evaluate", "score", "serve", "tune", "compare", "ensemble"])
+@pytest.mark.parametrize(
+    "entry_point", ["main", "train", "evaluate", "score", "serve", "tune", "compare", "ensemble", "promote"]
+)
 def test_an_entry_point_runs_a_module_with_each_of_its_parameters(mlproject: dict, entry_point: str) -> None:
     point = mlproject["entry_points"][entry_point]
     (verb,) = re.findall(r"python -m iqa (\S+)", point["command"])

@@ -931,11 +931,11 @@ import numpy as np, pandas as pd
 class Scorer:
     def score(self, pictures, on_error):
         score = [float(np.asarray(p.opened()).mean()) / 255 for p in pictures]
-        names = ("calibrated", "low", "high", "calibrated_low", "calibrated_high", "log_likelihood")
+        names = ("calibrated", "low", "high", "calibrated_low", "calibrated_high", "log_likelihood", "typicality")
         nothing = {**dict.fromkeys(names, np.nan), "cluster": 2.0, "error": None}
         return pd.DataFrame({"score": score, **nothing})
 
-def load_scorer(path):
+def load_model(path):
     assert Path(path).read_text() == "{}"
     return Scorer()
 """
@@ -988,7 +988,7 @@ def test_the_logged_model_scores_in_a_fresh_process(
     assert str(ROOT) not in answer["file"]
     assert (answer["inputs"], answer["outputs"]) == (
         ["image"],
-        ["score", "calibrated", *BOUNDS, "cluster", "log_likelihood", "error"],
+        ["score", "calibrated", *BOUNDS, "cluster", "log_likelihood", "typicality", "error"],
     )
 
 

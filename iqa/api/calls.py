@@ -6,14 +6,14 @@ import functools
 import os
 import random
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 from iqa.config import ExperimentConfig
 from iqa.data.store.cache import cache_folder
-from iqa.forecast import Forecast
+from iqa.estimate import Forecast
 from iqa.progress import tell
 
 P = ParamSpec("P")
@@ -72,13 +72,12 @@ def undisturbed() -> Iterator[None]:
     """Give back the random states of Python, numpy and torch and the environment variables, whatever the block did.
 
     Threads, signal handlers, matplotlib's settings and MLflow's active run are never touched, or given back where
-    they are.
+    they are. Where torch is not installed there is no state of its to give back.
     """
     import numpy as np
-    import torch
 
     environment, python, legacy = dict(os.environ), random.getstate(), np.random.get_state()
-    with torch.random.fork_rng(devices=range(torch.cuda.device_count() if torch.cuda.is_initialized() else 0)):
+    with _torch_as_found():
         try:
             yield
         finally:
@@ -90,6 +89,16 @@ def undisturbed() -> Iterator[None]:
             for name, value in environment.items():
                 if name not in TAKEN and os.environ.get(name) != value:
                     os.environ[name] = value
+
+
+def _torch_as_found() -> AbstractContextManager[None]:
+    """Torch's random states are given back when the block ends."""
+    try:
+        import torch
+    except ImportError:
+        return nullcontext()
+    devices = range(torch.cuda.device_count() if torch.cuda.is_initialized() else 0)
+    return torch.random.fork_rng(devices=devices)
 
 
 def as_found(function: Callable[P, R]) -> Callable[P, R]:

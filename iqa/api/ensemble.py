@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from iqa.api.calls import Terminal, as_found, logged_here, places
-from iqa.api.evaluate import SCATTER, headline, judge, log_report, place_of
+from iqa.api.evaluate import SCATTER, headline, judge, log_report, log_test_pictures, log_tested_model, place_of
 from iqa.api.repeats import log_summary, test_figures
 from iqa.api.report import write_report
 from iqa.api.results import EvaluationResult, RepeatsResult, TrainingResult
 from iqa.config import ExperimentConfig
 from iqa.config.reading import with_settings
+from iqa.deploy.card import write_card
 from iqa.errors import UserError
 from iqa.evaluation.description import description
 from iqa.evaluation.evaluated import Evaluated, together
@@ -24,6 +25,7 @@ from iqa.forecast import about, forecast, in_turn
 from iqa.metrics import scores
 from iqa.scoring.ensemble import read_members, write_members
 from iqa.tracking import open_run
+from iqa.tracking.models.logged import checkpoints, digest_of
 from iqa.training.checkpoints import BEST, ExperimentFolder
 
 
@@ -178,7 +180,7 @@ def judge_splits(job: Job, splits: int) -> RepeatsResult:
         claimed(job),
         open_run(
             job.split(0).configs()[0],
-            role="evaluate",
+            role="ensemble",
             name=experiment_label(job.folder),
             directory=job.folder,
             tags={"repeats": splits},
@@ -206,11 +208,13 @@ def judge_together(job: Job, *, parent: str | None) -> EvaluationResult:
         job.terminal.say(f"  {member}: SRCC {reached:.4f}")
     evaluated = together(answers)
     place, label = place_of(job.folder, evaluated, each[0])
+    # Its own test makes an ensemble what it is; that of another data set is one more test of it.
+    own = evaluated.trained_on is None
     with (
         claimed(job),
         open_run(
             each[0],
-            role="evaluate",
+            role="ensemble" if own else "evaluate",
             name=f"{experiment_label(job.folder)}-{label}",
             parent=parent,
             directory=job.folder,
@@ -228,7 +232,13 @@ def judge_together(job: Job, *, parent: str | None) -> EvaluationResult:
             progress=job.terminal.bars,
         )
         job.terminal.say(f"  together: SRCC {report.results['metrics']['srcc']['value']:.4f}")
-        log_report(tracker, job.folder, place, headline(report.results, label), pictures=True)
+        log_report(tracker, job.folder, place, pictures=True)
+        dataset = log_test_pictures(tracker, evaluated, each[0])
+        write_card(job.folder)
+        if own and parent is None:
+            tracker.log_served_model(job.folder)
+        checkpoint = digest_of(checkpoints(job.folder))
+        log_tested_model(tracker, job.folder, place, headline(report.results, label), checkpoint, dataset)
         picture = tracker.log_preview(job.folder / place / SCATTER)
         tracker.describe(description(report.results, each[0], picture=picture, members=list(map(str, job.members))))
     return EvaluationResult(experiment_label(job.folder), job.folder / place, report, [], tracker.link)

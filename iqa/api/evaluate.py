@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping
 from itertools import count
@@ -17,6 +18,7 @@ from iqa.config import ExperimentConfig
 from iqa.config.data import Preset
 from iqa.config.reading import with_settings
 from iqa.data.prepared import prepare
+from iqa.deploy.card import write_card
 from iqa.evaluation.clusters import FIGURES as CLUSTERS
 from iqa.evaluation.description import description
 from iqa.evaluation.evaluated import Evaluated
@@ -26,8 +28,11 @@ from iqa.files import read_json
 from iqa.forecast import about, forecast
 from iqa.scoring import COVERAGE, load_scorer
 from iqa.tracking import Figures, Tracker, fetch_experiment, metric_names, open_run, read_run_note
+from iqa.tracking.models.logged import CARD, digest_of
 from iqa.training.checkpoints import BEST, ExperimentFolder
 
+#: Where in an experiment's folder the report of its own test pictures lies.
+OWN = "visualizations"
 #: The figure that a run's description shows.
 SCATTER = "predictions_scatter.png"
 
@@ -102,11 +107,15 @@ def judge_experiment(
             progress=terminal.bars,
         )
         tracker.log_config(config)
-        figures = headline(report.results, label)
-        log_report(tracker, folder.path, place, figures, pictures=True)
+        figures, own = headline(report.results, label), evaluated.trained_on is None
+        tracker.log_metrics(figures)
+        log_report(tracker, folder.path, place, pictures=True)
+        dataset = log_test_pictures(tracker, evaluated, config)
+        write_card(folder.path)
         trained = tracker.on_run(trained_in)
-        log_report(trained, folder.path, place, figures, pictures=evaluated.trained_on is None)
-        for run in (tracker, trained) if evaluated.trained_on is None else (tracker,):
+        log_report(trained, folder.path, place, pictures=own)
+        log_tested_model(trained, folder.path, place, figures, digest_of([folder.path / checkpoint]), dataset)
+        for run in (tracker, trained) if own else (tracker,):
             picture, settings = run.log_preview(folder.path / place / SCATTER), run.file_link("config.json")
             run.describe(description(report.results, config, picture=picture, settings=settings))
     return EvaluationResult(config.experiment_name, folder.path / place, report, history["epochs"], tracker.link)
@@ -118,7 +127,7 @@ def place_of(folder: Path, evaluated: Evaluated, config: ExperimentConfig) -> tu
     What is said of another data set than the one trained on is kept apart, each set in a folder of its own.
     """
     if evaluated.trained_on is None:
-        return "visualizations", "test"
+        return OWN, "test"
     data = config.data
     source = Path(data.csv or data.root or data.hub_name or "")
     published = data.dataset in get_args(Preset)
@@ -131,13 +140,36 @@ def place_of(folder: Path, evaluated: Evaluated, config: ExperimentConfig) -> tu
     return f"visualizations/{name}", name
 
 
-def log_report(run: Tracker, folder: Path, place: str, figures: dict[str, float | None], *, pictures: bool) -> None:
-    """Bring the report in `folder`/`place`, whose headline is `figures`, to a run."""
-    run.log_metrics(figures)
+def log_report(run: Tracker, folder: Path, place: str, *, pictures: bool) -> None:
+    """Bring the files of the report in `folder`/`place` to a run."""
     if pictures:
         run.log_pictures(folder / place, place)
     for name in (RESULTS, TABLE):
         run.log_files(folder / place / name, place)
+
+
+def log_test_pictures(run: Tracker, evaluated: Evaluated, config: ExperimentConfig) -> tuple[str, str]:
+    """Bring the pictures of a test to its run; their name and a digest of which they are, with which scores."""
+    known = evaluated.table[["image", "score"]].to_csv(index=False, float_format="%.9g")
+    name = f"{config.data.dataset}-test" if evaluated.trained_on is None else config.data.dataset
+    digest = hashlib.sha256(known.encode()).hexdigest()
+    source = config.data.root or config.data.dataset
+    run.log_dataset(evaluated.table, name=name, context="test", digest=digest, source=source)
+    return name, digest
+
+
+def log_tested_model(
+    run: Tracker, folder: Path, place: str, figures: Figures, checkpoint: str, pictures: tuple[str, str]
+) -> None:
+    """Bring a test's figures to a run and the model that it logged of `checkpoint`, by its digest; the card, too.
+
+    Args:
+        place: of the report, in `folder`.
+        pictures: their name and digest.
+    """
+    run.log_files(folder / CARD)
+    files = [f"{place}/{name}" for name in (RESULTS, TABLE)] if place == OWN else []
+    run.log_test(folder, files, checkpoint=checkpoint, metrics=figures, dataset=pictures)
 
 
 def judge(

@@ -63,12 +63,16 @@ def run_training(
                 tracker.log_epoch(record)
                 terminal.say(line(record, config.training.epochs))
         summary = session.summary()
-        tracker.log_metrics(summary)
         settings = tracker.file_link("config.json")
         tracker.describe(untested(config, summary, settings=settings, folder=str(folder.path)))
         tracker.log_files(folder.path, None)
-        tracker.log_served_model(folder.path)
-    trainer = session.trainer
+        trainer = session.trainer
+        tracker.log_served_model(
+            folder.path,
+            step=trainer.best.epoch if trainer.best else 0,
+            metrics=summary,
+            dataset=(config.data.dataset, session.store.digest),
+        )
     return TrainingResult(config, folder.path, trainer.history, trainer.best, session.store.score_name, tracker.link)
 
 

@@ -18,13 +18,14 @@ from iqa.api.results import ScoringResult
 from iqa.config import ExperimentConfig
 from iqa.config.reading import with_settings
 from iqa.data.store.pictures import read_rgb
+from iqa.deploy.loading import load
 from iqa.errors import Interrupted, UserError
+from iqa.estimate import about, in_turn, scoring
 from iqa.evaluation.evaluated import PSEUDO
-from iqa.forecast import about, in_turn, scoring
 from iqa.plots.scores import PSEUDO_CAVEAT, THUMBNAIL, Shown, choose_ends, contact_sheet, score_histogram
 from iqa.plots.style import save_drawn_by
 from iqa.progress import one_step, progress_bar
-from iqa.scoring import COVERAGE, Ensemble, Scorer, load_model
+from iqa.scoring import COVERAGE, Ensemble, PictureScorer
 from iqa.scoring.inputs import Inputs, find_inputs
 from iqa.scoring.journal import Journal, free_folder, stamp
 from iqa.scoring.results import (
@@ -38,27 +39,6 @@ from iqa.scoring.results import (
     write_tables,
 )
 from iqa.tracking import Tracker, open_run, read_run_note
-from iqa.tracking.models import SCHEMES, fetched_checkpoint
-
-
-def load(model: str | Path, device: str = "auto", coverage: float = COVERAGE) -> Scorer | Ensemble:
-    """A trained model, ready to score pictures: see `Scorer.score` and `score_stream`.
-
-    Args:
-        model: an experiment folder (its best model), the folder of an ensemble, a checkpoint file, or a model in
-            MLflow: `runs:/<run id>`, `models:/<name>/<version>`, `models:/<name>@<alias>`. What is downloaded is not
-            kept.
-        device: "auto", "cpu", "cuda", "cuda:1", "mps".
-        coverage: share of pictures whose score by people is to lie between `low` and `high`.
-
-    Raises:
-        UserError: there is no such model, or it is damaged or of another kind.
-        IqaError: MLflow's server does not answer.
-    """
-    if not str(model).startswith(SCHEMES):
-        return load_model(model, device, coverage)
-    with fetched_checkpoint(str(model)) as checkpoint:
-        return load_model(checkpoint, device, coverage)
 
 
 @dataclass(frozen=True)
@@ -67,7 +47,7 @@ class Job:
 
     options: Mapping[str, Any]
     config: ExperimentConfig
-    scorer: Scorer | Ensemble
+    scorer: PictureScorer | Ensemble
     inputs: Inputs
     output: Path
     format: Format
@@ -142,11 +122,10 @@ def _announce(job: Job, pending: int) -> None:
     models = job.scorer.members if isinstance(job.scorer, Ensemble) else [job.scorer]
     load = in_turn(
         scoring(
-            each.model,
+            each.passing,
             pending,
-            each.views.side,
             batch_size=job.batch_size,
-            precision=each.precision,
+            on_gpu=str(each.device).startswith("cuda"),
             logged_here=logged_here(job.config),
         )
         for each in models

@@ -19,8 +19,11 @@ VERBS = {
     "compare": "train and test several configs, and say which is really better",
     "tune": "search settings, and say what to set and how sure that is",
     "ensemble": "judge several experiments as one",
+    "export": "write a model as a file that scores without torch",
+    "promote": "make a tested model the one that others rely on",
     "score": "score pictures with a trained model",
     "serve": "serve a trained model over HTTP",
+    "doctor": "check the machine and every prepared file",
 }
 
 

@@ -57,6 +57,7 @@ def show(done: ScoringResult) -> None:
         IqaError: no picture could be read.
     """
     from iqa.api.score import counted
+    from iqa.scoring import UNUSUAL
     from iqa.scoring.results import RESULTS
 
     summary, output = done.summary, done.folder
@@ -78,6 +79,11 @@ def show(done: ScoringResult) -> None:
         print("not taken: " + ", ".join(f"{count} {kind}" for kind, count in summary["left_out"].items()))
     if summary.get("several_frames"):
         print(f"of {counted(summary['several_frames'])} with several frames or pages the first is scored")
+    if summary.get("unusual"):
+        print(
+            f"{counted(summary['unusual'])} of {summary['scored']} look unlike those that the model was calibrated on "
+            f"(typicality below {UNUSUAL:g}, as {UNUSUAL:.0%} of like ones are): trust their scores less"
+        )
     for note in summary.get("no_intervals", []):
         print(NO_INTERVALS.format(note))
     for note in summary.get("not_calibrated", []):

@@ -65,7 +65,7 @@ def read_arguments(arguments: list[str]) -> argparse.Namespace:
         "named",
         nargs="?",
         metavar="MODEL",
-        help="experiment folder, checkpoint, runs:/<id>/model, models:/<name>@<alias>",
+        help="folder of an experiment or ensemble, checkpoint, runs:/<id>/model, models:/<name>@<alias>",
     )
     parser.add_argument("--model", default="", help="the same, as an option")
     parser.add_argument("--port", default=5001, type=int, help="0: any that is free (default: %(default)s)")

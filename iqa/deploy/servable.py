@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from iqa.errors import UserError
-from iqa.tracking.models import BEST, SCHEMES, checkpoint_of, fetch_model
-from iqa.tracking.serving import reads_what_is_sent, save_served_model
+from iqa.tracking.models.fetching import BEST, SCHEMES, checkpoint_of, fetch_model
+from iqa.tracking.models.logged import checkpoints, reads_what_is_sent, save_served_model
 from iqa.tracking.store import good_manners
 
 
@@ -17,7 +16,7 @@ class Servable:
 
     Attributes:
         folder: what `mlflow models serve -m` takes.
-        size: bytes of its checkpoint.
+        size: bytes of its checkpoints.
         note: what has to be said of it, or "".
     """
 
@@ -33,8 +32,8 @@ def make_servable(model: str, folder: Path) -> Servable:
     client names: its checkpoint is served by the code of today.
 
     Args:
-        model: an experiment folder (its best model), a checkpoint, `runs:/<id>`, `runs:/<id>/model`,
-            `models:/<name>/<version>` or `models:/<name>@<alias>`.
+        model: an experiment folder (its best model), the folder of an ensemble, a checkpoint, `runs:/<id>`,
+            `runs:/<id>/model`, `models:/<name>/<version>` or `models:/<name>@<alias>`.
         folder: an empty one, kept as long as the model is served.
 
     Raises:
@@ -46,28 +45,32 @@ def make_servable(model: str, folder: Path) -> Servable:
         found = fetch_model(model, folder / "fetched")
     else:
         found = _checkpoint(Path(model))
-    if found.is_file():
-        checkpoint, note = found, ""
-    else:
-        checkpoint = checkpoint_of(found)
+    whole, note = found, ""
+    if (found / "MLmodel").is_file():
+        whole = checkpoint_of(found)
         if reads_what_is_sent(found):
-            return Servable(found, checkpoint.stat().st_size)
+            return Servable(found, _size(whole))
         note = f"{model} is of an early version, which reads every file that a client names: served by today's code"
     with good_manners():
-        save_served_model(checkpoint, folder / "model")
-    return Servable(folder / "model", checkpoint.stat().st_size, note)
+        save_served_model(whole, folder / "model")
+    return Servable(folder / "model", _size(whole), note)
+
+
+def _size(model: Path) -> int:
+    return sum(file.stat().st_size for file in checkpoints(model))
 
 
 def _checkpoint(path: Path) -> Path:
+    """What is served of a place on disk: a checkpoint, or the folder of an ensemble.
+
+    Raises:
+        UserError: there is neither.
+    """
     checkpoint = path / BEST if path.is_dir() else path
     if not checkpoint.is_file():
         # Imported late, for it brings torch: it knows what else a folder may hold, and says what is wrong.
         from iqa.scoring import load_model
 
         load_model(path)
-        raise UserError(
-            f"{path} is an ensemble, which cannot be served yet",
-            expected="an experiment folder, a checkpoint, runs:/<id> or models:/<name>@<alias>",
-            fix="serve one of its members",
-        )
+        return path
     return checkpoint

@@ -103,7 +103,7 @@ def compare_tested(contenders: Sequence[Contender], *, samples: int = SAMPLES, s
     for other in contenders[1:]:
         check_same_pictures(first, other)
     order = sorted(contenders, key=lambda each: _or_lowest(each.facts["val_srcc"]), reverse=True)
-    differences = _differences(order, samples, seed)
+    distances = differences(order, samples=samples, seed=seed)
     caveats = first.results["caveat"], interval_caveat(first.results["contents"])
     return {
         "n": len(first.table),
@@ -116,7 +116,7 @@ def compare_tested(contenders: Sequence[Contender], *, samples: int = SAMPLES, s
         "confidence": CONFIDENCE,
         "experiments": [
             {**each.facts, **{name: each.results["metrics"][name] for name in MEASURES}, "difference": difference}
-            for each, difference in zip(order, differences, strict=True)
+            for each, difference in zip(order, distances, strict=True)
         ],
     }
 
@@ -182,8 +182,11 @@ def about_trainings(comparison: Mapping[str, Any]) -> str:
     return f"each was trained {comparison['splits']} times; figures are means, with the least and the greatest"
 
 
-def _differences(order: Sequence[Contender], samples: int, seed: int) -> list[dict[str, Any] | None]:
-    """Of each one's test SRCC to that of the first; None for the first itself."""
+def differences(order: Sequence[Contender], *, samples: int = SAMPLES, seed: int = 0) -> list[dict[str, Any] | None]:
+    """Of each one's test SRCC to that of the first; None for the first itself.
+
+    All must have been tested on the same pictures.
+    """
     true = order[0].table["score"].to_numpy(dtype=np.float64)
     predicted = [each.table["predicted"].to_numpy(dtype=np.float64) for each in order]
     contents = order[0].table["content"].astype(str).to_numpy()
@@ -216,15 +219,21 @@ def check_same_pictures(first: Contender, other: Contender) -> None:
     Raises:
         UserError: they were not.
     """
+    if difference := difference_in_pictures(first, other):
+        raise UserError(
+            f"{first.name} and {other.name} were tested on different pictures or scores",
+            got=difference,
+            fix="give all configs the same data section, and test again what was tested before it changed",
+        )
+
+
+def difference_in_pictures(first: Contender, other: Contender) -> str:
+    """How two tests differ in their pictures, by name and score; "" where they do not."""
     ours, theirs = (each.table[["image", "score"]] for each in (first, other))
-    if len(ours) == len(theirs) and ours.equals(theirs):
-        return
-    shared = len(set(ours["image"]) & set(theirs["image"]))
-    raise UserError(
-        f"{first.name} and {other.name} were tested on different pictures or scores",
-        got=f"{len(ours)} and {len(theirs)} test pictures, {shared} of them the same",
-        fix="give all configs the same data section, and test again what was tested before it changed",
-    )
+    if ours.equals(theirs):
+        return ""
+    shared = len(ours.merge(theirs))
+    return f"{len(ours)} and {len(theirs)} test pictures, {shared} of them the same, score included"
 
 
 def _or_lowest(value: float | None) -> float:

@@ -14,20 +14,21 @@ import pandas as pd
 
 from iqa.errors import UserError
 from iqa.files import experiment_label, read_json, split_folder, write_json
+from iqa.scoring.base import BATCH_SIZE, PictureScorer
+from iqa.scoring.onnx_scorer import SUFFIX, OnnxScorer
 from iqa.scoring.picture import Picture
 from iqa.scoring.scale import BOUNDS, COVERAGE
-from iqa.scoring.scorer import BATCH_SIZE, Scorer, load_scorer
-from iqa.training.checkpoints import BEST
 
 #: In the folder of an ensemble: which experiments it is made of, relative to that folder.
 MEMBERS = "ensemble.json"
 
 
 class Ensemble:
-    """The mean of several models, each of which cuts pictures as it learned to; used like a `Scorer`.
+    """The mean of several models, each of which cuts pictures as it learned to; used like a `PictureScorer`.
 
-    Cluster and log-likelihood are those of the first member that has a mixture. The ends of intervals are means, too:
-    a mean of members errs less than they do, so that its intervals hold for somewhat more pictures than they say.
+    Cluster, log-likelihood and typicality are those of the first member that has a mixture. The ends of intervals are
+    means, too: a mean of members errs less than they do, so that its intervals hold for somewhat more pictures than
+    they say.
 
     Attributes:
         config: that of the first member, under the ensemble's name.
@@ -39,7 +40,7 @@ class Ensemble:
         UserError: the members' scores are not of one kind.
     """
 
-    def __init__(self, members: Sequence[Scorer], name: str) -> None:
+    def __init__(self, members: Sequence[PictureScorer], name: str) -> None:
         kinds = {
             f"{member.score_name} of {member.config.data.dataset}, on the scale "
             f"{member.calibration.scale if member.calibration else 'of the model'}"
@@ -60,7 +61,7 @@ class Ensemble:
         self._describes = next((n for n, member in enumerate(members) if member.config.model.n_clusters), 0)
 
     def score(self, pictures: Sequence[Picture], *, on_error: Literal["raise", "row"] = "raise") -> pd.DataFrame:
-        """Score pictures of any size, as `Scorer.score` does."""
+        """Score pictures of any size, as `PictureScorer.score` does."""
         parts = list(self.score_stream(pictures, on_error=on_error))
         return pd.concat(parts) if parts else self.members[0].score([], on_error=on_error)
 
@@ -72,7 +73,7 @@ class Ensemble:
         batch_size: int = BATCH_SIZE,
         workers: int | None = None,
     ) -> Iterator[pd.DataFrame]:
-        """The rows of `score` for any number of pictures, as `Scorer.score_stream` gives them.
+        """The rows of `score` for any number of pictures, as `PictureScorer.score_stream` gives them.
 
         `batch_size` pictures are held at a time, for every member decodes them for itself.
         """
@@ -113,13 +114,25 @@ class Ensemble:
         return table
 
 
-def load_model(path: str | Path, device: str = "auto", coverage: float = COVERAGE) -> Scorer | Ensemble:
-    """Load an experiment folder (its best model), the folder of an ensemble, or a checkpoint file.
+def load_model(path: str | Path, device: str = "auto", coverage: float = COVERAGE) -> PictureScorer | Ensemble:
+    """Load an experiment folder (its best model), the folder of an ensemble, a checkpoint file or an exported model.
 
     Raises:
-        UserError: there is none, or it is damaged or of another kind.
+        UserError: there is none, or it is damaged or of another kind; torch is missing for all but an exported model.
     """
     path = Path(path)
+    if path.suffix == SUFFIX:
+        return OnnxScorer(path, device, coverage)
+    try:
+        # Imported late: an exported model is scored where there is no torch.
+        from iqa.scoring.scorer import load_scorer
+        from iqa.training.checkpoints import BEST
+    except ImportError as error:
+        raise UserError(
+            f"{path} cannot be loaded without {error.name}",
+            expected=f"torch and timm, or a file ending in {SUFFIX}",
+            fix=f"where they are installed: iqa export {path} --format onnx",
+        ) from error
     if (first := split_folder(path, 0)).is_dir() and not (path / BEST).exists():
         raise UserError(f"{path} holds several splits, each a model of its own", fix=f"take one: {first}")
     if (members := read_members(path)) is None:

@@ -17,9 +17,9 @@ from filelock import FileLock, Timeout
 
 from iqa.errors import UserError
 from iqa.files import no_room
+from iqa.scoring.base import SCORES
 from iqa.scoring.inputs import JOURNAL, Inputs
 from iqa.scoring.results import RESULTS
-from iqa.scoring.scorer import SCORES
 
 #: Layout of the journal; one of another layout is refused.
 FORMAT = 2
@@ -117,7 +117,7 @@ class Journal:
         for row in self._rows():
             place = places.get(row["image"])
             if place is not None and row["image"] not in inputs.faults:
-                figures[place] = [math.nan if row[key] is None else row[key] for key in SCORES]
+                figures[place] = [math.nan if row.get(key) is None else row[key] for key in SCORES]
                 errors[place], notes[place] = row["error"], row.get("note")
         rows = [places[name] for name in inputs.names]
         table = pd.DataFrame(figures[rows], columns=list(SCORES)).astype({"cluster": "Int64"})

@@ -8,9 +8,9 @@ from typing import Any, Literal
 import pandas as pd
 
 from iqa.files import atomic_write, read_json, write_json
+from iqa.scoring.base import UNUSUAL, PictureScorer
 from iqa.scoring.ensemble import Ensemble
 from iqa.scoring.inputs import Inputs
-from iqa.scoring.scorer import Scorer
 
 SUMMARY = "summary.json"
 HISTOGRAM, CONTACT_SHEET = "histogram.png", "contact_sheet.png"
@@ -40,7 +40,7 @@ def write_tables(folder: Path, table: pd.DataFrame, wanted: Format) -> Path:
     return folder / TABLES[wanted]
 
 
-def summarise(scorer: Scorer | Ensemble, inputs: Inputs, table: pd.DataFrame) -> dict[str, Any]:
+def summarise(scorer: PictureScorer | Ensemble, inputs: Inputs, table: pd.DataFrame) -> dict[str, Any]:
     """Counts and the spread of the scores, ready for JSON."""
     scored = table[table["error"].isna()]
     return {
@@ -61,6 +61,7 @@ def summarise(scorer: Scorer | Ensemble, inputs: Inputs, table: pd.DataFrame) ->
         "not_calibrated": list(scorer.not_calibrated),
         "coverage": scorer.coverage,
         "no_intervals": list(scorer.no_intervals),
+        "unusual": int((scored["typicality"] < UNUSUAL).sum()) if scored["typicality"].notna().any() else None,
     }
 
 

@@ -5,16 +5,13 @@ from __future__ import annotations
 import copy
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import chain
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 from torch import Tensor
 
@@ -24,25 +21,16 @@ from iqa.conformal import Said, check_coverage
 from iqa.data.prepared import PixelStore
 from iqa.data.store.views import ViewPolicy
 from iqa.device import autocast, choose_device, choose_precision, memory_advice
-from iqa.errors import IqaError, UserError
+from iqa.errors import IqaError
+from iqa.forecast import passing
 from iqa.model.backbone.fused import folded
 from iqa.model.quality import Prediction, QualityModel
+from iqa.model.typicality import EarlyDistance
 from iqa.progress import progress_bar
-from iqa.scoring.picture import Picture
-from iqa.scoring.scale import BOUNDS, COVERAGE, Calibration
-from iqa.scoring.stream import Pool, Seen, decode_ahead
+from iqa.scoring.base import PictureScorer
+from iqa.scoring.scale import COVERAGE, Calibration
 from iqa.training.build import build_feed
 from iqa.training.checkpoints import BEST, load_checkpoint, load_model_state
-
-#: Columns of a table of scores.
-#: score: the model's own, about 0-1, higher is better. calibrated: on the scale and in the direction of the scores
-#: that it was trained on; NaN where the checkpoint knows of no scale. BOUNDS hold people's score for `coverage` of
-#: pictures; see `iqa.scoring.scale`. cluster: most responsible mixture component, log_likelihood: how usual the picture
-#: is among the training pictures, in nats; both missing without a mixture.
-SCORES = ("score", "calibrated", *BOUNDS, "cluster", "log_likelihood")
-#: Squares in one batch of the model; more gain nothing on a CPU, and decoding is what a GPU waits for.
-BATCH_SIZE = 32
-
 
 # A forked child has none of its parent's threads, which torch would wait for.
 if hasattr(os, "register_at_fork"):
@@ -74,17 +62,12 @@ class Predictions:
         return Said(*(part.astype(np.float64) for part in (self.score, self.spread, shares)))
 
 
-class Scorer:
+class Scorer(PictureScorer):
     """A checkpoint on a device, ready to score; it can be pickled, and used in a forked child.
 
     Attributes:
-        config: what it was trained with.
-        epoch: the epoch it comes from.
-        digest: SHA-256 (hex) of the checkpoint.
-        score_name: what its scores imitate, "pseudo-MOS" or "MOS".
-        views: how pictures become squares.
-        calibration: to the scale of the training scores; None where the checkpoint has none.
-        coverage: share of pictures that the ends of intervals hold for; may be set.
+        model: the network in it, on the device and in evaluation.
+        precision: what it computes in.
     """
 
     def __init__(self, checkpoint: Path, device: str = "auto", coverage: float = COVERAGE) -> None:
@@ -93,7 +76,7 @@ class Scorer:
         with checkpoint.open("rb") as file:
             self.digest = hashlib.file_digest(file, "sha256").hexdigest()
         self.config: ExperimentConfig = build_config(content["config"], where=str(checkpoint))
-        self.device = choose_device(device)
+        self.device: torch.device = choose_device(device)
         self.precision = choose_precision(self.config.training.precision, self.device)
         self.epoch = int(content.get("epoch", len(content.get("history", []))))
         self.score_name: str = content["score_name"]
@@ -103,19 +86,10 @@ class Scorer:
         with torch.random.fork_rng(devices=[]):  # what is drawn for the weights' places is no business of the caller
             model = QualityModel.from_config(self.config.model, content["image_size"], load_weights=False)
         load_model_state(model, content["model"], checkpoint)
+        typical, self.usual = content.get("typicality", {}), None
+        if "distances" in typical:
+            model.usual, self.usual = EarlyDistance.from_dict(typical), typical["distances"].numpy()
         self.model = model.to(self.device).eval()
-
-    @property
-    def not_calibrated(self) -> tuple[str, ...]:
-        """Why its calibrated scores are its own, only stretched to the scale; empty where they are not."""
-        return (self.calibration.note,) if self.calibration and self.calibration.note else ()
-
-    @property
-    def no_intervals(self) -> tuple[str, ...]:
-        """Why its scores come without intervals; empty where they come with them."""
-        if self.calibration is None:
-            return ("the checkpoint knows of no scale",)
-        return (self.calibration.no_intervals,) if self.calibration.no_intervals else ()
 
     def __getstate__(self) -> dict[str, Any]:
         """For pickle: without the quicker backbone, which is made again."""
@@ -126,6 +100,11 @@ class Scorer:
         """The model with a quicker backbone, which says the same; what is cached goes by the weights of `model`."""
         backbone = self.model.backbone
         return copy.deepcopy(self.model, {id(backbone): folded(backbone)})
+
+    @property
+    def passing(self) -> int:
+        """Bytes that a square takes at most while it passes through the network."""
+        return passing(self.model, self.views.side, self.precision)
 
     @torch.inference_mode()
     def predict(self, store: PixelStore, split: str, *, progress: bool | None = None) -> Predictions:
@@ -143,69 +122,9 @@ class Scorer:
                     bar.update()
             return _join(parts, lambda values: feed.pool(split, values))
 
-    def score(self, pictures: Sequence[Picture], *, on_error: Literal["raise", "row"] = "raise") -> pd.DataFrame:
-        """Score pictures of any size: columns SCORES, one row each, in order.
-
-        A picture is cut to squares as those of the training were (`views`), and what the model says of its squares
-        is averaged; nothing is random.
-
-        Args:
-            on_error: "row" gives a picture that cannot be read a row without scores, and every row the columns `error`
-                (the reason, or None) and `note` (what has to be said of it, such as further frames, or None).
-
-        Raises:
-            UserError: a picture cannot be read, naming it.
-        """
-        parts = list(self.score_stream(pictures, on_error=on_error))
-        return pd.concat(parts) if parts else self._table(np.empty((0, self._width)), [], on_error)
-
-    def score_stream(
-        self,
-        pictures: Iterable[Picture],
-        *,
-        on_error: Literal["raise", "row"] = "raise",
-        batch_size: int = BATCH_SIZE,
-        workers: int | None = None,
-    ) -> Iterator[pd.DataFrame]:
-        """The rows of `score` for any number of pictures, some at a time, in order; indexed from 0 throughout.
-
-        Memory does not grow with the number of pictures: they are asked for, and decoded, shortly before the model
-        sees them, and forgotten with the next rows.
-
-        Args:
-            batch_size: squares that the model sees at once.
-            workers: threads that decode; None: one per processor, 16 at most.
-
-        Raises:
-            UserError: a picture cannot be read, naming it; a batch_size below 1.
-        """
-        if batch_size < 1 or (workers is not None and workers < 1):
-            raise UserError(
-                "batch_size and workers are counts", got=f"{batch_size} and {workers}", expected="1 or more"
-            )
-        pool, given = Pool(self._predict, batch_size, self._width), 0
-        ahead = 1 + batch_size // self.views.crops
-        with closing(decode_ahead(pictures, self.views, workers, ahead)) as decoded:
-            for seen in chain(decoded, [None]):
-                if seen is None:
-                    pool.finish()
-                elif seen.fault is not None and on_error == "raise":
-                    raise UserError(f"picture cannot be read: {seen.name}", got=seen.fault)
-                else:
-                    pool.add(seen)
-                if pool.ready:
-                    table = self._table(*pool.take(), on_error)
-                    yield table.set_axis(range(given, given + len(table)))
-                    given += len(table)
-
-    @property
-    def _width(self) -> int:
-        """Figures of a square: score, spread of heads, log-likelihood and a responsibility for each component."""
-        return 3 + self.config.model.n_clusters
-
     @torch.inference_mode()
     def _predict(self, squares: Sequence[np.ndarray]) -> np.ndarray:
-        """Figures of squares, float [n, 3 + K]."""
+        """Figures of squares, float [n, 4 + K]."""
         pixels = torch.from_numpy(np.stack(squares)).to(self.device).permute(0, 3, 1, 2).contiguous()
         try:
             with autocast(self.device, self.precision):
@@ -216,32 +135,11 @@ class Scorer:
             ) from error
         unknown = torch.full_like(said.score, torch.nan)
         spread = said.by_head.float().std(dim=0, correction=0)
-        figures = [said.score, spread, unknown if said.log_likelihood is None else said.log_likelihood]
+        figures = [said.score, spread]
+        figures += [unknown if each is None else each for each in (said.log_likelihood, said.distance)]
         if said.responsibilities is not None:
             figures += said.responsibilities.unbind(1)
         return np.asarray(torch.stack(figures, 1).float().cpu().numpy())
-
-    def _table(self, means: np.ndarray, taken: Sequence[Seen], on_error: str) -> pd.DataFrame:
-        """Means over pictures [n, 3 + K] as rows."""
-        said = Said(means[:, 0], means[:, 1], means[:, 3:])
-        score = pd.Series(said.score)
-        table = pd.DataFrame(np.nan, index=score.index, columns=list(SCORES)).assign(score=score)
-        if self.calibration is not None:
-            table["calibrated"] = self.calibration(score)
-            table[list(BOUNDS)] = self.calibration.bounds(said, self.coverage)
-        if self.config.model.n_clusters:
-            table["cluster"] = np.where(score.isna(), np.nan, said.component)
-        table["log_likelihood"] = means[:, 2]
-        table = table.astype({"cluster": "Int64"})
-        if on_error == "row":
-            finite = np.isfinite(means[:, 0])
-            reasons = [
-                seen.fault or (None if fine else "the model gives no score")
-                for seen, fine in zip(taken, finite, strict=True)
-            ]
-            table["error"] = pd.Series(reasons, dtype=object)
-            table["note"] = pd.Series([seen.note for seen in taken], dtype=object)
-        return table
 
 
 def load_scorer(path: str | Path, device: str = "auto", coverage: float = COVERAGE) -> Scorer:

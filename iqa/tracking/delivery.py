@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from iqa.errors import UserError, cut
 from iqa.tracking.endings import bury_dead_runs
+from iqa.tracking.store import METRICS_PER_BATCH, PARAMS_PER_BATCH, TAGS_PER_BATCH
 from iqa.tracking.view import experiment_tags, introduce
 
 if TYPE_CHECKING:
@@ -24,11 +25,10 @@ Delivery = dict[str, Any]
 #: The file of an experiment folder that holds what is undelivered, one delivery a line.
 PENDING = "tracking_pending.jsonl"
 
-#: Limits of MLflow: characters of a parameter, of a tag; entries of one batch.
+#: Limits of MLflow: characters of a parameter, of a tag.
 PARAM_LENGTH, TAG_LENGTH = 6000, 8000
 #: Such as bold-crab-123.
 RANDOM_NAME = r"[a-z]+-[a-z]+-\d{1,4}"
-PARAMS_PER_BATCH, METRICS_PER_BATCH, TAGS_PER_BATCH = 100, 800, 100
 #: What of a run MLflow takes together.
 BATCHED = ("batch", "metrics", "tags")
 #: Pixels of a picture in a description, beside which a run's facts still fit on a laptop's screen.
@@ -168,9 +168,21 @@ def send_dataset(client: MlflowClient, delivery: Delivery) -> None:
 
 
 def send_model(client: MlflowClient, delivery: Delivery) -> None:
-    from iqa.tracking.serving import log_served_model
+    """Log a folder's model. What waits since an earlier version says nothing of its step and figures."""
+    from iqa.tracking.models.logged import log_served_model
 
-    log_served_model(client, delivery["run"], Path(delivery["path"]))
+    known = {key: delivery[key] for key in ("step", "metrics", "dataset") if key in delivery}
+    log_served_model(client, delivery["run"], Path(delivery["path"]), **known)
+
+
+def send_test(client: MlflowClient, delivery: Delivery) -> None:
+    """Add to the model that was tested what the test found, its card included."""
+    from iqa.tracking.models.logged import CARD, TEST, log_test
+
+    folder = Path(delivery["path"])
+    files = {f"{TEST}/{Path(name).name}": folder / name for name in delivery["files"]}
+    known = {key: delivery[key] for key in ("checkpoint", "metrics", "dataset")}
+    log_test(client, delivery["run"], files | {CARD: folder / CARD}, **known)
 
 
 def end_run(client: MlflowClient, delivery: Delivery) -> None:
@@ -191,6 +203,7 @@ SENDERS: dict[str, Callable[[MlflowClient, Delivery], None]] = {
     "preview": send_preview,
     "dataset": send_dataset,
     "model": send_model,
+    "test": send_test,
     "end": end_run,
     "bury": bury,
 }

@@ -37,7 +37,7 @@ SYSTEM_METRICS_SECONDS = 5
 def open_run(
     config: ExperimentConfig,
     *,
-    role: Literal["train", "split", "evaluate", "score", "tune", "compare"],
+    role: Literal["train", "split", "evaluate", "ensemble", "score", "tune", "compare"],
     name: str,
     parent: str | None = None,
     run_id: str | None = None,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 from urllib.parse import unquote, urlsplit
 
 from iqa.errors import IqaError, UserError, cut, first_line
+from iqa.tracking.embedded import make_database
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -28,10 +29,13 @@ CHATTY = (
     "alembic",
     "mlflow.system_metrics",
     "mlflow.store.db.utils",
+    "mlflow.store.model_registry",
     "mlflow.models.signature",
     "mlflow.pyfunc",
 )
 PROBE_SECONDS = 5
+#: Limits of MLflow: entries of one batch.
+PARAMS_PER_BATCH, METRICS_PER_BATCH, TAGS_PER_BATCH = 100, 800, 100
 DATABASE_PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 #: MLflow's error codes for what will be refused again, however often it is sent.
 REFUSED = {"INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "RESOURCE_ALREADY_EXISTS", "BAD_REQUEST"}
@@ -87,6 +91,7 @@ def connect(uri: str) -> MlflowClient:
     from mlflow import MlflowClient
 
     try:
+        make_database(uri)
         return MlflowClient(tracking_uri=uri)
     except Exception as error:
         raise bad_uri(uri, error) from error
@@ -149,6 +154,39 @@ def reachable(uri: str) -> bool:
     except OSError:
         return False
     return True
+
+
+@contextmanager
+def asking(
+    address: str,
+    refused: str,
+    *,
+    expected: str | None = None,
+    fix: str | None = None,
+    errors: type[Exception] = Exception,
+) -> Iterator[None]:
+    """Around what is asked of the store at `address`, which must answer, by a caller that cannot go on without it.
+
+    Args:
+        refused: what went wrong where the store answers, but not with what was asked for.
+        errors: what counts as such an answer; others are faults of ours.
+
+    Raises:
+        UserError: `refused`, with what the store said.
+        IqaError: the store does not answer.
+    """
+    if not reachable(address):
+        raise IqaError(f"the tracking server {shown(address)} does not answer", fix="check that it runs")
+    try:
+        yield
+    except IqaError:
+        raise
+    except Exception as error:
+        if judge(error) == "unreachable":
+            raise IqaError(f"the tracking server {shown(address)} failed", got=first_line(error)) from error
+        if not isinstance(error, errors):
+            raise
+        raise UserError(refused, got=first_line(error), expected=expected, fix=fix) from error
 
 
 def database_server(uri: str) -> tuple[str, int] | None:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import math
-import re
 import uuid
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -19,7 +18,7 @@ from iqa.tracking.endings import PROCESS_TAG
 from iqa.tracking.names import CALLED, Figures, grouped, metric_names
 from iqa.tracking.outbox import UNBORN, Outbox, relative_path
 from iqa.tracking.store import public_uri
-from iqa.tracking.view import NOTE, artifact_link, children_link, run_link, view_link
+from iqa.tracking.view import NOTE, artifact_link, children_link, run_link, spaced, view_link
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -139,8 +138,7 @@ class Tracker:
         Args:
             text: may name a run that no server has seen yet, by its `run_id`.
         """
-        # The UI leaves no room between the columns of a table.
-        self._put("tags", tags={NOTE: re.sub(r" \| (?!--)", " | &nbsp;&nbsp;", text)})
+        self._put("tags", tags={NOTE: spaced(text)})
 
     def log_dataset(self, table: pd.DataFrame, *, name: str, context: str, digest: str, source: str) -> None:
         """Log which pictures were used: schema, number of rows and digest of `table`, not its rows.
@@ -175,27 +173,70 @@ class Tracker:
         self._put("preview", path=relative_path(picture, self._directory), artifact_path=place)
         return f"![{picture.stem}]({self.file_link(place)})"
 
-    def log_served_model(self, experiment_directory: Path) -> None:
-        """Log best_model.pth of an experiment folder as a model for mlflow.pyfunc.load_model and serving."""
-        self._put("model", path=relative_path(experiment_directory, self._directory))
+    def log_served_model(
+        self,
+        directory: Path,
+        *,
+        step: int = 0,
+        metrics: Mapping[str, float | None] | None = None,
+        dataset: tuple[str, str] | None = None,
+    ) -> None:
+        """Log a folder's model for mlflow.pyfunc.load_model and serving: an experiment's best one, or an ensemble.
 
-    def _put_metrics(self, metrics: Mapping[str, float | None], step: int) -> None:
+        Args:
+            step: the epoch that it comes from.
+            metrics: figures of the run that are the model's, too.
+            dataset: name and digest of the pictures that they are of.
+        """
+        entries = self._put_metrics(metrics or {}, step=0)
+        path = relative_path(directory, self._directory)
+        self._put("model", path=path, step=step, metrics=entries, dataset=_dataset(dataset))
+
+    def log_test(
+        self,
+        directory: Path,
+        files: Sequence[str],
+        *,
+        checkpoint: str,
+        metrics: Mapping[str, float | None],
+        dataset: tuple[str, str],
+    ) -> None:
+        """Log figures of a test as those of the run, and of the model that it logged of the tested checkpoint.
+
+        Args:
+            directory: the experiment's folder, with the model's card.
+            files: of the test, below that folder; they and the card are kept with the model.
+            checkpoint: SHA-256 (hex) of what was tested, as `digest_of` has it.
+            dataset: name and digest of the test pictures.
+        """
+        entries = self._put_metrics(metrics, step=0)
+        content = {"files": list(files), "checkpoint": checkpoint, "dataset": _dataset(dataset)}
+        self._put("test", path=relative_path(directory, self._directory), metrics=entries, **content)
+
+    def _put_metrics(self, metrics: Mapping[str, float | None], step: int) -> list[list[Any]]:
+        """Send figures, and return them as they were sent: name, value, time and step of each."""
         told = metrics.called if isinstance(metrics, Figures) else {}
         figures = {
             grouped(name): float(each) for name, each in metrics.items() if each is not None and math.isfinite(each)
         }
         if not figures or self._outbox is None:
-            return
+            return []
         new = [name for name in figures if name not in self._names]
         self._names |= zip(new, metric_names(new, self._names.values()), strict=True)
         entries = [[self._names[name], value, now(), step] for name, value in figures.items()]
         called = {self._names[name]: told.get(name, name) for name in figures}
         tags = {f"{CALLED}{name}": own for name, own in called.items() if name != own}
         self._put("metrics", metrics=entries, **({"tags": tags} if tags else {}))
+        return entries
 
     def _put(self, what: str, **content: Any) -> None:
         if self._outbox and self._run:
             self._outbox.put({"what": what, "run": self._run, **content})
+
+
+def _dataset(known: tuple[str, str] | None) -> dict[str, str] | None:
+    """Name and digest of pictures, as `log_dataset` keeps them."""
+    return None if known is None else {"name": known[0], "digest": known[1][:DIGEST_LENGTH]}
 
 
 def told_settings(config: ExperimentConfig) -> dict[str, Any]:

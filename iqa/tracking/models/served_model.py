@@ -13,7 +13,7 @@ from mlflow.pyfunc import PythonModel, PythonModelContext
 #: calibrated one, one without intervals no ends, a model without a mixture no cluster and no log_likelihood.
 NULLABLE = {
     **dict.fromkeys(("score", "calibrated", "low", "high", "calibrated_low", "calibrated_high"), "Float64"),
-    **{"cluster": "Int64", "log_likelihood": "Float64"},
+    **{"cluster": "Int64", "log_likelihood": "Float64", "typicality": "Float64"},
 }
 
 
@@ -30,10 +30,10 @@ class QualityModel(PythonModel):
     def load_context(self, context: PythonModelContext) -> None:
         # Not at the top: logging a model runs this file too, and has no need of torch.
         from iqa.data.store.rules import Rules
-        from iqa.scoring import load_scorer
+        from iqa.scoring import load_model
 
         self._rules = Rules.from_environment()
-        self._scorer = load_scorer(Path(context.artifacts["checkpoint"]))
+        self._scorer = load_model(Path(context.artifacts["checkpoint"]))
 
     def predict(
         self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from iqa.errors import IqaError, UserError, cut, first_line
-from iqa.tracking.store import connect, good_manners, judge, reachable, shown, tracking_uri
+from iqa.errors import UserError, cut
+from iqa.tracking.store import asking, connect, good_manners, shown, tracking_uri
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 SCHEMES = ("runs:/", "models:/")
 #: What a training run holds at the root of its artifacts.
 BEST = "best_model.pth"
+#: What a run's model is called.
+MODEL_NAME = "model"
 EXPECTED = "runs:/<run id>, models:/<name>/<version>, models:/<name>@<alias> or models:/<model id>"
 
 
@@ -64,36 +66,33 @@ def _fetch(
         raise UserError("this names no model in MLflow", got=cut(uri), expected=EXPECTED)
     with good_manners():
         address = tracking_uri(store)
-        if not reachable(address):
-            raise IqaError(f"the tracking server {shown(address)} does not answer", fix="check that it runs")
-        client = connect(address)
-        try:
-            return download(client, uri.rstrip("/"), address, folder)
-        except UserError:
-            raise
-        except Exception as error:
-            if judge(error) == "unreachable":
-                raise IqaError(f"the tracking server {shown(address)} failed", got=first_line(error)) from error
-            raise UserError(
-                f"{cut(uri)} is not in {shown(address)}, or is no model of this project",
-                got=first_line(error),
-                expected=EXPECTED,
-                fix="copy its name from the UI, and set MLFLOW_TRACKING_URI to the store that holds it",
-            ) from error
+        with asking(
+            address,
+            f"{cut(uri)} is not in {shown(address)}, or is no model of this project",
+            expected=EXPECTED,
+            fix="copy its name from the UI, and set MLFLOW_TRACKING_URI to the store that holds it",
+        ):
+            return download(connect(address), uri.rstrip("/"), address, folder)
 
 
 def _download(client: MlflowClient, uri: str, address: str, folder: Path) -> Path:
     if _is_run(uri):
-        return _one_file(f"{uri}/{BEST}", address, folder)
+        run_id = uri.partition(":/")[2]
+        outputs = client.get_run(run_id).outputs
+        if BEST in {item.path for item in client.list_artifacts(run_id)}:
+            return download_one(f"{uri}/{BEST}", address, folder)
+        if not (outputs and outputs.model_outputs):
+            raise UserError(f"{cut(uri)} holds no model", expected=f"{BEST}, or the logged model of an ensemble")
+        uri = f"{uri}/{MODEL_NAME}"  # of an ensemble
     location = _location(client, uri)
-    described = _one_file(f"{location}/MLmodel", address, folder)
-    return _one_file(f"{location}/{_checkpoint_inside(described, location)}", address, folder)
+    described = download_one(f"{location}/MLmodel", address, folder)
+    return download_one(f"{location}/{_checkpoint_inside(described, location)}", address, folder)
 
 
 def _download_whole(client: MlflowClient, uri: str, address: str, folder: Path) -> Path:
     if _is_run(uri):
         return _download(client, uri, address, folder)
-    model = _one_file(_location(client, uri), address, folder)
+    model = download_one(_location(client, uri), address, folder)
     checkpoint_of(model)
     return model
 
@@ -127,7 +126,8 @@ def _checkpoint_inside(described: Path, model: str) -> str:
         raise UserError(f"the model at {shown(model)} is none of this project", got="no checkpoint") from error
 
 
-def _one_file(uri: str, address: str, folder: Path) -> Path:
+def download_one(uri: str, address: str, folder: Path) -> Path:
+    """A file or folder among the artifacts of the store at `address`, brought into `folder`."""
     from mlflow.artifacts import download_artifacts
 
     return Path(download_artifacts(artifact_uri=uri, dst_path=str(folder), tracking_uri=address))

@@ -1,0 +1,28 @@
+"""Makes a tested model the one that others rely on: `iqa promote MODEL --to NAME[@champion] [--margin M] [--force]`.
+
+Registers it in MLflow and moves the alias, if it is not worse than the version that has the alias today: the difference
+of their test SRCC on the same pictures is at least minus the margin, and its 95 % interval does not lie wholly below
+zero. A model that is refused is not registered, and the exit code is 2.
+"""
+
+from __future__ import annotations
+
+from iqa.commands.cli import add_flag, parser_for
+from iqa.errors import UserError
+
+
+def main(arguments: list[str]) -> None:
+    parser = parser_for("promote", __doc__, "The decision is kept as tags and description of the version.")
+    parser.add_argument("named", nargs="?", metavar="MODEL", help="experiment folder, runs:/<id> or models:/<model id>")
+    parser.add_argument("--model", default="", help="the same, as an option")
+    parser.add_argument("--to", required=True, help="name in the registry, or name@alias (usual alias: champion)")
+    parser.add_argument("--margin", default=0.005, type=float, help="SRCC that it may lack (default: %(default)s)")
+    add_flag(parser, "--force", "promote it whatever the comparison says; that is recorded")
+    options = parser.parse_args(arguments)
+    if bool(options.named) == bool(options.model):
+        raise UserError("no model is named, or two", fix="iqa promote experiments/quick_test --to photos")
+
+    # Imported late: --help must not wait for torch.
+    from iqa.deploy.promotion import promote
+
+    promote(options.named or options.model, options.to, margin=options.margin, force=options.force, verbose=True)

@@ -1,0 +1,1 @@
+"""Trained models in MLflow: logged, fetched, served, and registered under a name."""
