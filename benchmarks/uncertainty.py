@@ -61,7 +61,7 @@ def main(arguments: list[str]) -> None:
             print(f"left out: {root} does not exist")
             continue
         named = {"experiment_name": name, "data.root": str(root)}
-        iqa.train(config, settings | named | SILENT, output=options.output, repeats=splits)
+        iqa.train(config, settings=settings | named | SILENT, output=options.output, repeats=splits)
         folders = [split_folder(options.output / name, number) for number in range(splits)]
         tested = [read_json(ExperimentFolder(each).visualizations / "test_results.json") for each in folders]
         report[name] = [each["intervals"] for each in tested]

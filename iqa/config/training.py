@@ -59,7 +59,7 @@ class TrainingConfig(Section):
     crop: Annotated[float, Field(gt=0, le=1)] = 1.0
     #: The model that is judged and kept is a running mean of the weights with this decay per step; 0: the weights.
     ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    #: Find out how far scores may be off, so that they come with intervals: a frozen backbone's head is trained five
+    #: Find out how far scores may be off and which pictures are usual: a frozen backbone's head is trained five
     #: times more; of a trained one half of the validation pictures no longer choose the epoch.
     intervals: bool = True
     precision: Literal["auto", "float32", "bfloat16"] = "auto"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import pickle
 import re
 import shutil
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from filelock import FileLock, Timeout
 
 from iqa.config import ExperimentConfig
 from iqa.config.reading import build_config
@@ -43,6 +45,29 @@ class ExperimentFolder:
         self.manifest_file = self.path / "manifest.csv"
         self.report_file = self.path / "data_report.json"
         self.visualizations = self.path / "visualizations"
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep other trainings out of the folder for as long as the block lasts, however this process ends.
+
+        Raises:
+            UserError: another process trains in it.
+            IqaError: nothing can be written beside it.
+        """
+        lock, owner = (self.path.with_name(f".{self.path.name}.{end}") for end in ("lock", "owner"))
+        try:
+            lock.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(lock, timeout=0):
+                owner.write_text(str(os.getpid()), encoding="utf-8")
+                yield
+                owner.unlink(missing_ok=True)
+        except Timeout:
+            pid = owner.read_text(encoding="utf-8") if owner.is_file() else "unknown"
+            raise UserError(
+                f"another process trains in {self.path}",
+                got=f"process {pid}",
+                fix="wait for it, or train under another experiment_name",
+            ) from None
 
     @contextmanager
     def claimed(self, worth_keeping: str = LAST) -> Iterator[None]:

@@ -108,7 +108,7 @@ class Session:
             "the checkpoints of this training",
             "free some, or give an --output on another disk",
         )
-        with nullcontext() if self.resumed else self.folder.claimed():
+        with self.folder.alone(), nullcontext() if self.resumed else self.folder.claimed():
             if not self.resumed:
                 self.folder.write_config(self.config)
                 manifest = to_csv(self.store.manifest, self.store.known_by)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import itertools
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -231,3 +232,17 @@ def test_a_batch_size_for_a_gpu_leaves_the_model_as_it_was(tiny, tmp_path: Path)
     assert sizes["auto"].config.data.batch_size == 8
     ours, theirs = (sizes[batch].model.state_dict() for batch in ("auto", 8))
     assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
+
+
+def test_two_trainings_of_one_name_do_not_mix(tiny, tmp_path: Path) -> None:
+    first, second = (Session(tiny(), ExperimentFolder(tmp_path / "a"), progress=False) for _ in range(2))
+    with first.claimed():
+        records = first.run()
+        next(records)
+        with pytest.raises(UserError, match=f"process {os.getpid()}"), second.claimed():
+            pass
+        assert len(list(records)) == 3
+    assert [path.name for path in tmp_path.iterdir() if not path.name.startswith(".")] == ["a"]
+    with second.claimed():  # the first is through, and is kept
+        list(second.run())
+    assert (tmp_path / "a.1" / "best_model.pth").is_file()
