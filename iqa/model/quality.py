@@ -15,7 +15,7 @@ from iqa.model.backbone import AnyBackbone, Backbone, Stem, build_backbone
 from iqa.model.head import QualityHead
 from iqa.model.mixture import EmFit, GaussianMixture
 from iqa.model.reduction import Reduction, build_reduction, seen_by_heads
-from iqa.model.typicality import EarlyDistance
+from iqa.model.typicality import Distance
 
 _MANY = 2048  # features: with fewer, the casts cost what the multiplication saves
 
@@ -39,7 +39,7 @@ class Prediction:
     #: What trains the mixture, two scalars in nats: see `MixtureOutput`.
     unlikelihood: Tensor | None = None
     imbalance: Tensor | None = None
-    #: How far its early feature maps are from the training pictures', float32 [B]; None where that was not found.
+    #: How far its feature maps are from the training pictures', float32 [B]; None where that was not found.
     distance: Tensor | None = None
 
 
@@ -83,7 +83,7 @@ class QualityModel(nn.Module):
         self.reduction = reduction
         self.companions = nn.ModuleList(companions)
         self._seen = list(seen or [slice(None)] * (1 + len(self.companions)))
-        self.usual: EarlyDistance | None = None
+        self.usual: Distance | None = None
         self.freeze_backbone = freeze_backbone
         # A frozen backbone's features are kept, and a mirrored copy of them would cost as much again.
         self.mirror = mirror and not freeze_backbone

@@ -12,8 +12,9 @@ from iqa.config import ExperimentConfig
 from iqa.conformal import LEAST
 from iqa.data.prepared import Batches, PixelStore
 from iqa.device import autocast
+from iqa.errors import IqaError
 from iqa.model.quality import QualityModel
-from iqa.model.typicality import EarlyDistance, early_columns
+from iqa.model.typicality import Distance, middle_columns
 from iqa.progress import progress_bar
 from iqa.training.frozen.features import cached_features
 
@@ -33,7 +34,7 @@ def find_typical(
     """The distance of training pictures, and the sorted distances of validation pictures, which it was not fitted to.
 
     Returns:
-        columns, centre, whitening (see `EarlyDistance`), distances: float64 [N], and note "";
+        the parts of `Distance`, distances: float64 [N], and note "";
         or only note, why there is none.
     """
     learned, held = store.indices("train"), store.indices("val")
@@ -42,22 +43,25 @@ def find_typical(
     if len(learned) > MOST_PICTURES:
         random = torch.Generator().manual_seed(0)
         learned = learned[torch.randperm(len(learned), generator=random)[:MOST_PICTURES].sort().values]
-    columns = early_columns(model.backbone)
+    columns = middle_columns(model.backbone)
     (fitted, _), (judged, owner) = store.squares(learned), store.squares(held)
     rows = torch.cat([fitted, judged])
     if config.model.freeze_backbone:
         every = cached_features(store, model.backbone, config.data, device, precision, progress=progress)
-        early = torch.cat([part[:, columns] for part in every.in_turn(rows)])
+        seen = torch.cat([part[:, columns] for part in every.in_turn(rows)])
     else:
-        early = _early(model, store, rows, columns, config, device, precision, progress)
-    distance = EarlyDistance.fit(columns, early[: len(fitted)])
-    squares = distance.of_early(early[len(fitted) :]).double().numpy()
+        seen = _pooled(model, store, rows, columns, config, device, precision, progress)
+    try:
+        distance = Distance.fit(columns, seen[: len(fitted)])
+    except IqaError as error:
+        return {"note": str(error)}
+    squares = distance.of_columns(seen[len(fitted) :]).double().numpy()
     of_pictures = np.bincount(owner.numpy(), squares) / np.bincount(owner.numpy())
     return {**distance.to_dict(), "distances": torch.from_numpy(np.sort(of_pictures)), "note": ""}
 
 
 @torch.inference_mode()
-def _early(
+def _pooled(
     model: QualityModel,
     store: PixelStore,
     rows: Tensor,
