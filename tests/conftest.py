@@ -73,7 +73,9 @@ def place_database(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path],
                     made.with_suffix(".new").rename(made)
         shutil.copy(made, file)
         with closing(sqlite3.connect(file)) as base, base:
-            base.execute("UPDATE experiments SET artifact_location = ?", (str(file.parent.absolute() / "mlruns" / "0"),))
+            base.execute(
+                "UPDATE experiments SET artifact_location = ?", (str(file.parent.absolute() / "mlruns" / "0"),)
+            )
 
     return place
 

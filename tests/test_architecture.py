@@ -25,8 +25,9 @@ FLOORS = [
     [{"config"}, {"device"}],
     [{"data.manifest"}, {"model"}, {"estimate"}],
     [{"data.splits"}, {"data.store"}],
+    [{"data.audit.twins"}],
     [{"data.scored"}, {"data.synthetic"}],
-    [{"data.prepared"}],
+    [{"data.prepared"}, {"data.audit"}],
     [{"training"}],
     [{"forecast"}],
     [{"scoring"}],
@@ -135,7 +136,7 @@ def test_a_script_of_the_guide_calls_its_command_and_nothing_else(path: Path) ->
     assert set(imports(path)) == {"sys", "iqa.commands.main"}
 
 
-VERBS = sorted(path.stem for path in (ROOT / "iqa" / "commands").glob("*.py") if "def main(" in path.read_text())
+VERBS = sorted(path.stem for path in (ROOT / "iqa" / "commands").rglob("*.py") if "def main(" in path.read_text())
 
 
 @pytest.mark.parametrize("verb", [verb for verb in VERBS if verb != "main"])

@@ -125,11 +125,13 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (place / "photos").mkdir()
     for number in range(3):
         picture(number).save(place / "photos" / f"{number}.png")
+    (place / "scores.csv").write_text("image,mos\n0.png,1\n1.png,2\n2.png,3\n")
     return place
 
 
 COMMANDS = {
     "configs": ["--output", "written"],
+    "audit": ["scores.csv"],
     "train": ["--config", "one.json", "--experiment_name", "again"],
     "evaluate": ["--experiment", "experiments/one", "--skip_tsne"],
     "compare": ["--configs", "one.json", "two.json"],

@@ -19,7 +19,7 @@ from mlflow import MlflowClient
 from tiny_model import write_experiment
 
 import iqa
-from iqa.commands import promote
+from iqa.commands.deployed import promote
 from iqa.commands.main import main
 from iqa.config import ExperimentConfig
 from iqa.deploy.promotion import read_target

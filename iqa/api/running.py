@@ -13,7 +13,7 @@ from iqa.evaluation.report import RESULTS
 from iqa.files import read_json
 from iqa.records import EpochRecord
 from iqa.tracking import open_run, read_run_note
-from iqa.training.checkpoints import BEST, ExperimentFolder, check_same_experiment
+from iqa.training.checkpoints import BEST, ExperimentFolder, as_it_was, check_same_experiment
 from iqa.training.losses import Loss, training_loss
 from iqa.training.session import Session, settled
 
@@ -98,7 +98,7 @@ def finish(
     """
     results = experiment.visualizations / RESULTS
     if results.is_file() and experiment.best.is_file() and experiment.best.stat().st_mtime <= results.stat().st_mtime:
-        before = read_json(experiment.config_file)
+        before = as_it_was(read_json(experiment.config_file))
         check_same_experiment(settled(config, before), before, experiment.config_file)
         terminal.say("trained and tested before")
         return

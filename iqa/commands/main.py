@@ -11,9 +11,10 @@ import iqa
 from iqa.commands.cli import run_command
 from iqa.errors import UserError, nearest
 
-#: Verb -> what it does, in a line; each is a module of this package, loaded when it is asked for.
+#: Verb -> what it does, in a line; each is a module, loaded when it is asked for.
 VERBS = {
     "configs": "write the standard experiments as JSON files",
+    "audit": "look for what would spoil a training in pictures and scores",
     "train": "train one experiment",
     "evaluate": "judge a trained experiment on its test pictures",
     "compare": "train and test several configs, and say which is really better",
@@ -25,13 +26,16 @@ VERBS = {
     "serve": "serve a trained model over HTTP",
     "doctor": "check the machine and every prepared file",
 }
+#: Those of them that stand in a room of their own.
+DEPLOYED = ("export", "promote", "serve")
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run `iqa VERB ...` and leave the process; see `iqa.commands.cli.run_command` for how."""
     given = sys.argv[1:] if arguments is None else arguments
     if given and given[0] in VERBS:
-        verb: Callable[[list[str]], object] = importlib.import_module(f"iqa.commands.{given[0]}").main
+        room = "iqa.commands.deployed" if given[0] in DEPLOYED else "iqa.commands"
+        verb: Callable[[list[str]], object] = importlib.import_module(f"{room}.{given[0]}").main
         run_command(verb, given[1:])
         return
     verbs = "\n".join(f"  {verb:<10} {purpose}" for verb, purpose in VERBS.items())

@@ -2,38 +2,64 @@
 
 Writes a table with a row for each picture, a histogram, a contact sheet and a summary, and logs them to MLflow.
 Stopped at any moment, the same command goes on; run again later, it scores what is new.
+
+With `--engine spark` a cluster reads and scores the pictures, on any file system that Spark knows, and writes parquet.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from iqa.commands.cli import NO_INTERVALS, NOT_CALIBRATED, parser_for, show_link
 from iqa.config.reading import parse_overrides
-from iqa.errors import IqaError
+from iqa.errors import IqaError, UserError
+from iqa.progress import tell
 
 if TYPE_CHECKING:
     from iqa.api.results import ScoringResult
+    from iqa.deploy.spark import SparkScores
+
+#: Options that one engine alone has.
+LOCAL, SPARK = ("batch_size", "device", "coverage"), ("master",)
 
 
 def main(arguments: list[str]) -> None:
     options, overrides = read_arguments(arguments)
     settings = dict(parse_overrides(overrides))
+    given = vars(options)
+    if given.pop("engine") == "spark":
+        on_spark(given, settings)
+        return
     # Read when torch is imported. Threads that decode share the processors with those that multiply, which would wait
     # for each other by spinning and starve them (5 images/s instead of 25 on a busy machine).
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # Imported late: --help must not wait for torch.
     from iqa.api.score import score
 
-    given = vars(options)
     done = score(given.pop("model"), given.pop("input"), **given, settings=settings, verbose=True)
     show(done)
 
 
+def on_spark(given: dict[str, Any], settings: dict[str, Any]) -> None:
+    """The same by Spark: no figures, nothing in MLflow, and the table where Spark puts it."""
+    from iqa.deploy.spark import score_on_spark
+
+    model, pictures, output = given.pop("model"), given.pop("input"), given.pop("output")
+    del given["format"]
+    what = f"{pictures} by {model} on Spark, {given['master']}"
+    tell(f"score: {what}; writes {output}", work="score", what=what, writes=[output])
+    show_spark(score_on_spark(model, pictures, output, **given, settings=settings))
+
+
 def read_arguments(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
-    parser = parser_for("score", __doc__, "Tracking can be set as in training, such as --tracking.enabled false.")
+    parser = parser_for(
+        "score",
+        __doc__,
+        "Tracking can be set as in training, such as --tracking.enabled false; Spark by its own names, such as "
+        "--spark.executor.memory 4g.",
+    )
     parser.add_argument(
         "--model",
         default="experiments/quick_test",
@@ -41,13 +67,44 @@ def read_arguments(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]
     )
     parser.add_argument("--input", default="", help="folder, glob, picture, or table with a column of picture names")
     parser.add_argument("--output", default="", help="folder of results (default: scores/<model>-<input>)")
-    parser.add_argument("--format", default="csv", choices=("csv", "parquet"), help="of the table (default: csv)")
+    parser.add_argument(
+        "--format", default="csv", choices=("csv", "parquet"), help="of the table (default: csv; Spark: parquet)"
+    )
     parser.add_argument("--column", default="", help="of names in a table, by name or number (default: found)")
     parser.add_argument("--root", default="", help="folder that a table's names are relative to (default: its own)")
     parser.add_argument("--batch_size", default=32, type=int, help="squares in one batch (default: %(default)s)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps (default: %(default)s)")
     parser.add_argument("--coverage", default=0.9, type=float, help="of the intervals (default: %(default)s)")
-    return parser.parse_known_args(arguments)
+    parser.add_argument("--engine", default="local", choices=("local", "spark"), help="(default: %(default)s)")
+    parser.add_argument("--master", default="local[*]", help="of Spark, such as spark://host:7077 (default: local[*])")
+    options, overrides = parser.parse_known_args(arguments)
+    for name in LOCAL if options.engine == "spark" else SPARK:
+        if getattr(options, name) != parser.get_default(name):
+            raise UserError(f"--engine {options.engine} has no --{name}", got=getattr(options, name))
+        delattr(options, name)
+    return options, overrides
+
+
+def show_spark(done: SparkScores) -> None:
+    """The outcome on the terminal.
+
+    Raises:
+        IqaError: no picture could be read.
+    """
+    from iqa.api.score import counted
+
+    summary, spread = done.summary, done.summary["score"]
+    reasons = [f"{counted(count)}: {reason}" for reason, count in summary["reasons"].items()]
+    if spread is None:
+        raise IqaError(f"none of {counted(summary['pictures'])} could be read", got="; ".join(reasons) or None)
+    print(
+        f"{counted(summary['scored'])} scored, {summary['unreadable']} unreadable; mean {spread['mean']:.3f}, "
+        f"median {spread['median']:.3f}, {spread['min']:.3f} to {spread['max']:.3f}"
+    )
+    for reason in reasons:
+        print(f"  unreadable, {reason}")
+    print(f"{summary['pictures'] / summary['seconds']:.1f} images/s, Spark's start counted")
+    print(f"files:\n  {done.place}")
 
 
 def show(done: ScoringResult) -> None:

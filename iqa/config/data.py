@@ -63,6 +63,10 @@ class DataConfig(Section):
     #: Shares of train, val and test, where the set has no split of its own.
     split_shares: tuple[Share, Share, Share] = (0.7, 0.1, 0.2)
     split_seed: Annotated[int, Field(ge=0)] = 0
+    #: What never crosses a drawn split, where the set names no groups: "auto", copies and variants of a picture and
+    #: series of one scene, which are looked for; "none", only files that are the same; or a CSV file with the columns
+    #: `image` and `group`, as `iqa audit` writes it, which takes the place of the set's own groups.
+    groups: str = "auto"
     #: At most so many pictures of each split; null: all of a scored set, 2000/500/500 made of one without scores.
     train_samples: Annotated[int, Field(ge=4)] | None = None
     val_samples: Annotated[int, Field(ge=4)] | None = None

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +14,7 @@ import torch
 from iqa.config.data import DataConfig
 from iqa.data.manifest import SPLITS, UNIT, ScoreScale, digest, from_csv, validate
 from iqa.data.scored.joins import UNREADABLE
-from iqa.data.scored.load import load_scored
+from iqa.data.scored.load import load_scored, unheard
 from iqa.data.splits import redraw
 from iqa.data.store.batches import Batches
 from iqa.data.store.cache import KNOWN_BY, cache_folder, glimpse, open_or_build, recipe_key
@@ -148,7 +145,8 @@ class Expected:
 
     Attributes:
         name: of the cache's folder.
-        pictures: of each split; None where only reading a large table, or the hub, can tell.
+        pictures: of each split, about, while the set's pictures were never looked at for copies; None where only
+            reading a large table, or the hub, can tell.
         squares: of all pictures, about; of one, at most, where their number is not known.
         side: of a square in pixels.
         digest: of the squares, where the cache has them.
@@ -180,26 +178,14 @@ def expect(data: DataConfig, *, to_train: bool = True) -> Expected:
     views = ViewPolicy.from_config(data)
     if data.dataset == "huggingface" or _is_large(data):
         return Expected(data.dataset, None, views.crops, views.side)
-    with _unheard():
-        found = load_scored(data, judged_whole=not to_train)
+    with unheard():
+        found = load_scored(data, judged_whole=not to_train, look=False)
     names = found.manifest["image"].sort_values().tolist()
     counts = {split: int((found.manifest["split"] == split).sum()) for split in SPLITS}
     folder = squares_folder(root, data.dataset, found.fingerprint, names, views)
     digest = glimpse(folder)
     squares = expected_squares(names, found.read, views) if digest is None else count_squares(folder)
     return Expected(folder.name, counts, squares, views.side, digest)
-
-
-@contextmanager
-def _unheard() -> Iterator[None]:
-    """What there is to be said of a table is said when it is read to be used."""
-    told = logging.getLogger("iqa.data.scored")
-    before = told.level
-    told.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        told.setLevel(before)
 
 
 def _is_large(data: DataConfig) -> bool:

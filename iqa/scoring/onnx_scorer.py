@@ -96,7 +96,7 @@ class OnnxScorer(PictureScorer):
             ) from error
         unknown = np.full_like(said[SCORE], np.nan)
         figures = [said[SCORE], said[SPREAD], *(said.get(name, unknown) for name in (LOG_LIKELIHOOD, DISTANCE))]
-        return np.column_stack([*figures, *[said[RESPONSIBILITIES]] * mixture])
+        return np.column_stack([*figures, *([said[RESPONSIBILITIES]] if mixture else [])])
 
     def _open(self) -> None:
         runtime = _runtime()

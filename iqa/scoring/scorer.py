@@ -25,7 +25,7 @@ from iqa.errors import IqaError
 from iqa.forecast import passing
 from iqa.model.backbone.fused import folded
 from iqa.model.quality import Prediction, QualityModel
-from iqa.model.typicality import EarlyDistance
+from iqa.model.typicality import Distance
 from iqa.progress import progress_bar
 from iqa.scoring.base import PictureScorer
 from iqa.scoring.scale import COVERAGE, Calibration
@@ -88,7 +88,7 @@ class Scorer(PictureScorer):
         load_model_state(model, content["model"], checkpoint)
         typical, self.usual = content.get("typicality", {}), None
         if "distances" in typical:
-            model.usual, self.usual = EarlyDistance.from_dict(typical), typical["distances"].numpy()
+            model.usual, self.usual = Distance.from_dict(typical), typical["distances"].numpy()
         self.model = model.to(self.device).eval()
 
     def __getstate__(self) -> dict[str, Any]:

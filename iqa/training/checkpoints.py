@@ -102,7 +102,7 @@ class ExperimentFolder:
                 expected="a folder with config.json and best_model.pth",
                 fix=self._neighbours() or "train one first: mlflow run . -e train",
             )
-        return build_config(read_json(self.config_file), where=str(self.config_file))
+        return build_config(as_it_was(read_json(self.config_file)), where=str(self.config_file))
 
     def write_config(self, config: ExperimentConfig) -> None:
         write_json(self.config_file, config.to_dict())
@@ -158,7 +158,18 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         ) from error
     if not isinstance(content, dict) or content.get("format") not in (1, FORMAT):
         raise UserError(f"{path} is not a checkpoint of this project", expected=f"format {FORMAT}, or 1")
-    return _from_format_1(content) if content["format"] == 1 else content
+    whole = _from_format_1(content) if content["format"] == 1 else content
+    return whole | {"config": as_it_was(whole["config"])} if "config" in whole else whole
+
+
+def as_it_was(config: Any) -> Any:
+    """The config of an experiment, with what versions did that did not know a setting.
+
+    Copies and series were not looked for: pictures were split one by one, and are so again.
+    """
+    if isinstance(config, dict) and isinstance(config.get("data"), dict):
+        return config | {"data": {"groups": "none"} | config["data"]}
+    return config
 
 
 def _from_format_1(content: dict[str, Any]) -> dict[str, Any]:

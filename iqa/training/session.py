@@ -236,8 +236,6 @@ class Session:
 
 
 def settled(config: ExperimentConfig, before: dict[str, Any]) -> ExperimentConfig:
-    """A batch size that was found when the training began stays what it was."""
-    if config.data.batch_size != "auto":
-        return config
-    found = {"batch_size": before["data"]["batch_size"]}
-    return config.model_copy(update={"data": config.data.model_copy(update=found)})
+    """What was found out when the training began stays: the batch size, and whether copies were looked for."""
+    kept = {name: before["data"][name] for name in ("batch_size", "groups") if getattr(config.data, name) == "auto"}
+    return config.model_copy(update={"data": config.data.model_copy(update=kept)})

@@ -80,7 +80,9 @@ def test_stability_is_the_mean_agreement_with_the_clusters_of_all(monkeypatch):
     points, each = np.random.default_rng(0).normal(size=(100, 2)), np.arange(100)
     drawn = np.random.default_rng(3).choice(each, 80, replace=False)
     whole, part = (
-        GaussianMixture(3, covariance_type="tied", reg_covar=1e-3, tol=1e-2, random_state=seed).fit(shown).predict(points)
+        GaussianMixture(3, covariance_type="tied", reg_covar=1e-3, tol=1e-2, random_state=seed)
+        .fit(shown)
+        .predict(points)
         for seed, shown in ((3, points), (4, points[np.sort(drawn)]))
     )
     assert stability(points, each, 3, "tied", seed=3) == pytest.approx(adjusted_rand_score(whole, part))

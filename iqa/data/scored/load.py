@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
@@ -14,6 +15,10 @@ import pandas as pd
 from PIL import Image
 
 from iqa.config.data import DataConfig, Preset
+from iqa.data.audit.twins.groups import group_by, groups_from_file, linked, pairs_of
+from iqa.data.audit.twins.links import known_links, open_links
+from iqa.data.audit.twins.looks import DECODED
+from iqa.data.audit.twins.told import NOT_LOOKED, TOO_FEW, twins_told
 from iqa.data.manifest import SPLITS, ScoreScale, typed, validate
 from iqa.data.scored.columns import raw_from_table
 from iqa.data.scored.copies import find_copies, join_contents
@@ -21,6 +26,7 @@ from iqa.data.scored.hub import HubSet, open_huggingface
 from iqa.data.scored.joins import JoinReport, join
 from iqa.data.scored.rawset import RawSet
 from iqa.data.splits import complete_split, contents, refuse_partial_groups, refuse_useless
+from iqa.data.store.cache import cache_folder
 from iqa.data.store.pictures import read_rgb
 from iqa.errors import UserError
 
@@ -47,6 +53,7 @@ class ScoredSet:
         fingerprint: text that changes with the tables' bytes and any picture's name, size or time.
         read: decodes a picture by its name in the manifest, as RGB in its own size; for several threads at once.
             ValueError where it cannot be decoded.
+        image_root: the folder of the pictures; None where they lie inside the files of a data set.
     """
 
     manifest: pd.DataFrame
@@ -54,15 +61,20 @@ class ScoredSet:
     report: JoinReport
     fingerprint: str
     read: Callable[[str], Image.Image]
+    image_root: Path | None = None
 
 
-def load_scored(data: DataConfig, *, judged_whole: bool = False) -> ScoredSet:
-    """The scored set that the settings name. Decodes no picture.
+def load_scored(data: DataConfig, *, judged_whole: bool = False, look: bool = True) -> ScoredSet:
+    """The scored set that the settings name.
+
+    Where it names no groups, its pictures are looked at for copies, variants and series (`data.groups`): each is
+    decoded once, small, and the cache keeps what is found. Otherwise none is decoded.
 
     Says in one line what was taken for what in a user's own table, how it is split, and which pictures are copies.
 
     Args:
         judged_whole: no split will be chosen or tested on, so that it may be of any kind.
+        look: False: decode nothing, and split as if no pictures were alike where the cache does not know it.
 
     Raises:
         UserError: a table, folder or column is not there; rows cannot be used and `data.on_error` is "fail";
@@ -84,17 +96,36 @@ def load_scored(data: DataConfig, *, judged_whole: bool = False) -> ScoredSet:
     grouped = bool((table["group"] != "").any())
     refuse_partial_groups(table, report.where or "the set")
     same = inside.copies(list(table["image"])) if inside and inside.copies else find_copies(files)
-    table, copied = join_contents(table, same)
-    table["split"] = _split(table, data)
     fingerprint = _fingerprint(mark, raw.files, table, files)
+    table, copied = join_contents(table, same)
+    small = read or (lambda name: read_rgb(raw.image_root / name, least=DECODED))
+    group, twins = _groups(data, list(table["image"]), same, fingerprint, small, look=look, grouped=grouped)
+    if group is not None:
+        table, _ = join_contents(table.assign(group=""), group)
+    table["split"] = _split(table, data)
+    if group is not None and not twins and (group != same).any():
+        twins = twins_told(list(table["image"]), group, table["split"].to_numpy(), drawn=len(named) < 2)
     kept = table[_within_bounds(table, data)]
     told = [raw.said, *_splits_told(kept, named, grouped=grouped)] if raw.said else []
-    if notes := [note for note in (*told, report.said, copied) if note]:
+    if notes := [note for note in (*told, report.said, copied, twins) if note]:
         _say("; ".join(notes), raw.files or raw.image_root)
     if not judged_whole:
         refuse_useless(kept["split"].to_numpy(), kept["score"].to_numpy())
     manifest = _manifest(kept, raw.scale)
-    return ScoredSet(manifest, raw.scale, report, fingerprint, _Reader(raw.image_root, manifest["image"], read))
+    reader = _Reader(raw.image_root, manifest["image"], read)
+    return ScoredSet(manifest, raw.scale, report, fingerprint, reader, None if read else raw.image_root)
+
+
+@contextmanager
+def unheard() -> Iterator[None]:
+    """What there is to be said of a table is said when it is read to be used."""
+    told = logging.getLogger("iqa.data.scored")
+    before = told.level
+    told.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        told.setLevel(before)
 
 
 def _open(data: DataConfig) -> tuple[RawSet, str, HubSet | None]:
@@ -109,6 +140,37 @@ def _open(data: DataConfig) -> tuple[RawSet, str, HubSet | None]:
 
         return read_preset(data), data.dataset, None
     raise UserError(f"data.dataset '{data.dataset}' has no scores of people")
+
+
+def _groups(
+    data: DataConfig,
+    names: list[str],
+    same: np.ndarray,
+    fingerprint: str,
+    read: Callable[[str], Image.Image],
+    *,
+    look: bool,
+    grouped: bool,
+) -> tuple[np.ndarray | None, str]:
+    """A number for each picture, the same for those that belong together, None: as the set says; and a word on it."""
+    if data.groups not in ("auto", "none"):
+        told = groups_from_file(Path(data.groups).expanduser(), names)
+        found = linked(len(names), pairs_of(same), pairs_of(told))
+        return found, f"{len(np.unique(found))} groups of {data.groups}"
+    if grouped:
+        return None, ""
+    if data.groups == "none":
+        return None, NOT_LOOKED
+    root = cache_folder(data.cache_dir)
+    if not look:
+        links = known_links(root, fingerprint, names)
+    else:
+        links = open_links(root, fingerprint, names, read, workers=data.num_workers)
+    if links is None:
+        return None, ""
+    found = group_by(names, same, links)
+    count = len(np.unique(found))
+    return (found, "") if count >= len(SPLITS) else (None, TOO_FEW.format(count))
 
 
 def _say(notes: str, source: object) -> None:

@@ -1,0 +1,1 @@
+"""Verbs that take a trained model to where others use it."""

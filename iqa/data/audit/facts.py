@@ -1,0 +1,94 @@
+"""What each picture of a set is, by its file and its pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from iqa.data.store.pictures import FORMATS
+from iqa.progress import progress_bar
+
+#: Longest side at which sharpness is measured: that of larger pictures is not comparable otherwise.
+MEASURED = 512
+#: Pictures decoded ahead.
+AT_ONCE = 32
+#: Bytes that tell what a file is.
+HEAD = 64
+
+
+def look_into(
+    names: Sequence[str],
+    read: Callable[[str], Image.Image],
+    root: Path | None,
+    *,
+    workers: int = 4,
+    progress: bool | None = None,
+) -> pd.DataFrame:
+    """Decode every picture once.
+
+    Args:
+        read: a picture by its name, RGB; ValueError where it cannot be decoded.
+        root: the folder of their files; None where they are none.
+
+    Returns:
+        A row for each, in order: `image`; `fault`, "" where it is whole; `width` and `height`, 0 where it is not;
+        `spread`, the standard deviation of its brightness in [0, 127.5]; `colour`, whether its channels differ;
+        `sharpness`, >= 0, the logarithm of 1 plus the variance of its Laplacian; `kind`, its format by its first
+        bytes and `expected` by its name, "" where either is not known.
+    """
+
+    def fact(name: str) -> dict[str, Any]:
+        kinds = _kinds(root / name) if root else {"kind": "", "expected": ""}
+        try:
+            return {"image": name, "fault": "", **measure(read(name)), **kinds}
+        except ValueError as error:
+            nothing = {"width": 0, "height": 0, "spread": np.nan, "colour": True, "sharpness": np.nan}
+            return {"image": name, "fault": str(error), **nothing, **kinds}
+
+    rows: list[dict[str, Any]] = []
+    with (
+        ThreadPoolExecutor(max(1, workers)) as threads,
+        progress_bar(total=len(names), desc="looking into pictures", unit="picture", shown=progress) as bar,
+    ):
+        for start in range(0, len(names), AT_ONCE):
+            for row in threads.map(fact, names[start : start + AT_ONCE]):
+                rows.append(row)
+                bar.update()
+    return pd.DataFrame(rows)
+
+
+def measure(picture: Image.Image) -> dict[str, Any]:
+    """Size, spread, colour and sharpness of an RGB picture, as `look_into` gives them."""
+    width, height = picture.size
+    picture.thumbnail((MEASURED, MEASURED))
+    pixels = np.asarray(picture)
+    grey = np.asarray(picture.convert("L"), dtype=np.float32)
+    inner = grey[1:-1, 1:-1]
+    edges = 4 * inner - grey[:-2, 1:-1] - grey[2:, 1:-1] - grey[1:-1, :-2] - grey[1:-1, 2:]
+    return {
+        "width": width,
+        "height": height,
+        "spread": float(grey.std()),
+        "colour": bool((pixels[..., 0] != pixels[..., 1]).any() or (pixels[..., 1] != pixels[..., 2]).any()),
+        "sharpness": float(np.log1p(edges.var())) if edges.size else 0.0,
+    }
+
+
+def _kinds(path: Path) -> dict[str, str]:
+    """What a file is by its first bytes, and by its name."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(HEAD)
+    except OSError:
+        head = b""
+    Image.init()
+    accepts = {name: Image.OPEN[name][1] for name in FORMATS if name in Image.OPEN}
+    found = next((name for name, fits in accepts.items() if fits is not None and fits(head) is True), "")
+    by_name = Image.registered_extensions().get(path.suffix.lower(), "")
+    return {"kind": found, "expected": by_name if by_name in FORMATS else ""}

@@ -1,0 +1,143 @@
+"""Which pictures are variants of one: recompressed, resized, distorted, or cropped by a few per cent.
+
+Two photographs of the same make, a sunset and another one, are alike in their large shades. What they differ in is
+detail, so looks are compared after the mean of their neighbourhood is taken from each pixel. On photographs that people
+scored, of pairs whose detail correlates above ALIKE nearly all show one thing, of those above .5 about half.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from scipy.ndimage import uniform_filter1d
+
+from iqa.data.audit.twins.looks import SIDE
+
+#: Correlation of detail from which on two pictures are variants of one.
+ALIKE = 0.75
+#: The same where one of them had to be cropped for it: the best of many tries.
+ALIKE_CROPPED = 0.85
+#: Pairs below it are not looked at again.
+WORTH_A_LOOK = 0.4
+#: So many neighbours of a picture are looked at again, the nearest ones.
+NEIGHBOURS = 8
+#: Side of the neighbourhood whose mean is taken from a pixel, and detail, in grey levels, below which there is none.
+NEIGHBOURHOOD, LEAST_DETAIL = 9, 1.0
+#: float32 [SIDE, SIDE] that takes the mean of each pixel's neighbourhood along a line.
+_MEAN = uniform_filter1d(np.eye(SIDE, dtype=np.float32), NEIGHBOURHOOD, axis=0, mode="nearest")
+#: Looks whose likeness to all others is held at one time.
+BLOCK = 1024
+#: Shares of a side that a crop may have left, and where it may lie.
+CROPS, PLACES = (0.97, 0.94, 0.91), (0.0, 0.5, 1.0)
+
+
+def near_pairs(grey: np.ndarray) -> np.ndarray:
+    """The pairs of pictures that are variants of one picture.
+
+    Memory does not grow with the number of pairs; 10,000 pictures take seconds.
+
+    Args:
+        grey: uint8 [N, SIDE, SIDE], see `looks.Looks`.
+
+    Returns:
+        int64 [P, 2], rows of `grey`, the smaller one first.
+    """
+    found = []
+    for first, second, likeness in _candidates(grey):
+        fine = likeness >= ALIKE
+        doubtful = np.flatnonzero(~fine)
+        if len(doubtful):
+            one, other = grey[first[doubtful]], grey[second[doubtful]]
+            fine[doubtful] = cropped_likeness(one, other) >= ALIKE_CROPPED
+        found.append(np.stack([first[fine], second[fine]], axis=1))
+    return np.concatenate([np.empty((0, 2), np.int64), *found])
+
+
+def detail(grey: np.ndarray) -> np.ndarray:
+    """What of looks is detail: float32 [N, SIDE * SIDE] of length 1, all 0 where there is none."""
+    pixels = grey.astype(np.float32)
+    fine = pixels - _MEAN @ pixels @ _MEAN.T
+    return _unit(fine.reshape(len(grey), -1), LEAST_DETAIL)
+
+
+def shades(grey: np.ndarray) -> np.ndarray:
+    """Large light and dark of looks: float32 [N, 256] of length 1, all 0 where there is none."""
+    return _unit(_halved(grey.astype(np.float32)), LEAST_DETAIL)
+
+
+def cropped_likeness(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """How alike the detail of pairs is, one of them cropped as it fits best: float32 [P] in [-1, 1].
+
+    Args:
+        one, other: uint8 [P, SIDE, SIDE].
+    """
+    best = np.full(len(one), -1, dtype=np.float32)
+    for whole, part in ((one, other), (other, one)):
+        wanted, pixels = detail(part), whole.astype(np.float32)
+        for share in CROPS:
+            ways = [_resampling(share, place * (1 - share)) for place in PLACES]
+            for rows in ways:
+                for columns in ways:
+                    cut = detail(rows @ pixels @ columns.T)
+                    best = np.maximum(best, np.einsum("pn,pn->p", cut, wanted))
+    return best
+
+
+def _candidates(grey: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Rows of pairs that are worth a look, the smaller one first, and how alike their detail is."""
+    coarse = np.concatenate([coarse_detail(grey[start : start + BLOCK]) for start in range(0, len(grey), BLOCK)])
+    for start in range(0, len(grey), BLOCK):
+        ours = coarse[start : start + BLOCK]
+        likeness, nearest = np.empty((len(ours), 0), np.float32), np.empty((len(ours), 0), np.int64)
+        for theirs in range(start, len(grey), BLOCK):
+            alike = ours @ coarse[theirs : theirs + BLOCK].T
+            rows = np.arange(theirs, theirs + alike.shape[1])
+            alike[rows[None] <= np.arange(start, start + len(ours))[:, None]] = -1
+            likeness, nearest = _nearest(likeness, nearest, alike, rows)
+        row, rank = np.nonzero(likeness >= WORTH_A_LOOK)
+        first, second = row + start, nearest[row, rank]
+        if len(first):
+            yield first, second, np.einsum("pn,pn->p", detail(grey[first]), detail(grey[second]))
+
+
+def _nearest(
+    likeness: np.ndarray, nearest: np.ndarray, alike: np.ndarray, rows: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The NEIGHBOURS most alike of those known, by likeness and row, and of the new ones."""
+    likeness = np.concatenate([likeness, alike], axis=1)
+    nearest = np.concatenate([nearest, np.broadcast_to(rows, alike.shape)], axis=1)
+    if likeness.shape[1] <= NEIGHBOURS:
+        return likeness, nearest
+    chosen = np.argpartition(-likeness, NEIGHBOURS - 1, axis=1)[:, :NEIGHBOURS]
+    return np.take_along_axis(likeness, chosen, 1), np.take_along_axis(nearest, chosen, 1)
+
+
+def coarse_detail(grey: np.ndarray) -> np.ndarray:
+    """Detail at half the side, a quarter of the numbers to multiply: float32 [N, 256] of length 1, or 0."""
+    return _unit(_halved(detail(grey).reshape(-1, SIDE, SIDE)))
+
+
+def _halved(pixels: np.ndarray) -> np.ndarray:
+    """Means of 2 x 2 pixels, [N, 256]."""
+    half = SIDE // 2
+    halved: np.ndarray = pixels.reshape(-1, half, 2, half, 2).mean((2, 4)).reshape(-1, half * half)
+    return halved
+
+
+def _unit(values: np.ndarray, least: float = 1e-9) -> np.ndarray:
+    """Rows without their mean, of length 1, in place; those that spread by less than `least` become 0."""
+    values -= values.mean(axis=1, keepdims=True)
+    length = np.sqrt(np.einsum("pn,pn->p", values, values))
+    length[length < least * np.sqrt(values.shape[1])] = np.inf
+    values /= length[:, None]
+    return values
+
+
+def _resampling(share: float, start: float) -> np.ndarray:
+    """float32 [SIDE, SIDE] that stretches a part of a line, from `start` on and `share` long, to its whole length."""
+    places = (start + share * (np.arange(SIDE) + 0.5) / SIDE) * SIDE - 0.5
+    weight = 1 - np.abs(places[:, None] - np.arange(SIDE)[None])
+    matrix = np.clip(weight, 0, None)
+    stretched: np.ndarray = (matrix / matrix.sum(axis=1, keepdims=True)).astype(np.float32)
+    return stretched
