@@ -22,6 +22,7 @@ import base64
 import http.client
 import io
 import json
+import os
 import sys
 import tempfile
 import threading
@@ -281,6 +282,8 @@ def main(arguments: list[str]) -> None:
         raise UserError("--seconds and --clients are counts", got=f"{given.seconds} and {given.clients}")
     if given.quick:
         given.seconds, given.clients = 2, [1, 4]
+    # Not a line for each request.
+    os.environ.setdefault("UVICORN_ACCESS_LOG", "false")
     cpu = torch.device("cpu")
     print(f"{machine_line(cpu)}\n", flush=True)
     rows = measure(given)

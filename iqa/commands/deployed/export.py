@@ -57,7 +57,7 @@ def read_arguments(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--model", default="", help="the same, as an option")
     parser.add_argument("--format", default="onnx", choices=("onnx",), help="of the file (default: %(default)s)")
     parser.add_argument("--out", default="", help="the file (default: beside the checkpoint)")
-    add_flag(parser, "--quantise", "hold the weights in 8 bits: a quarter of the size")
+    add_flag(parser, "--quantise", "hold the weights in 8 bits: about a third of the size")
     parser.add_argument(
         "--pictures", default="", help="folder to check with (default: test pictures of the experiment)"
     )

@@ -69,7 +69,7 @@ def export(
         model: an experiment folder (its best model), a checkpoint, or a model in MLflow, as `iqa.load` takes it.
         out: the file; if none is given, beside the checkpoint.
         format: "onnx", the one that there is.
-        quantise: hold weights in 8 bits: a quarter of the size.
+        quantise: hold weights in 8 bits: about a third of the size.
         pictures: a folder of pictures to check with; if none is given, test pictures of the experiment.
         coverage: share of pictures that the outputs low and high of the graph hold for.
         begins: is told the model and the file before the work is done.
