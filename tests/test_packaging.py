@@ -96,7 +96,8 @@ def test_what_a_served_model_asks_for_is_pinned() -> None:
 
 
 @pytest.mark.parametrize(
-    "entry_point", ["main", "train", "audit", "evaluate", "score", "serve", "tune", "compare", "ensemble", "promote"]
+    "entry_point",
+    ["main", "train", "audit", "evaluate", "score", "serve", "tune", "compare", "ensemble", "export", "promote"],
 )
 def test_an_entry_point_runs_a_module_with_each_of_its_parameters(mlproject: dict, entry_point: str) -> None:
     point = mlproject["entry_points"][entry_point]

@@ -25,7 +25,7 @@ from PIL import Image
 from iqa.data.store.rules import BYTES, PICTURES, PIXELS, ROOT
 from iqa.deploy.servable import make_servable
 from iqa.deploy.server import MEMORY
-from iqa.deploy.spark_inputs import find_on_spark, located
+from iqa.deploy.spark_inputs import find_on_spark, literal, located
 from iqa.errors import IqaError, UserError, cut
 from iqa.scoring.results import REASONS, TABLES
 from iqa.tracking.models.spark_function import spark_function
@@ -116,8 +116,9 @@ def score_on_spark(
         served = make_servable(model, Path(folder))
         with _session(master, settings or {}) as spark:
             place = _free(spark, output)
-            _write(spark, _scored(spark, served.folder, *find_on_spark(spark, pictures, column, root)), place)
-            return SparkScores(place, _summarise(spark, place) | {"seconds": time.monotonic() - began})
+            table = _scored(spark, served.folder, *find_on_spark(spark, pictures, column, root))
+            table.write.parquet(place.toString())
+            return SparkScores(_shown(place), _summarise(spark, place) | {"seconds": time.monotonic() - began})
 
 
 def check_installed() -> None:
@@ -185,17 +186,20 @@ def _reason(error: Exception) -> str:
     return cut((named or lines or [type(error).__name__])[0])
 
 
-def _free(spark: SparkSession, output: str) -> str:
+def _free(spark: SparkSession, output: str) -> Any:
     """Where the table goes.
 
     Raises:
         UserError: it is there already.
     """
-    place = f"{os.path.expanduser(output).rstrip('/')}/{TABLES['parquet']}"
-    files, path = located(spark, place)
+    files, path = located(spark, f"{output.rstrip('/')}/{TABLES['parquet']}")
     if files.exists(path):
-        raise UserError(f"{place} is there already", expected="an --output that holds no results")
-    return place
+        raise UserError(f"{_shown(path)} is there already", expected="an --output that holds no results")
+    return path
+
+
+def _shown(path: Any) -> str:
+    return str(path.toString()).removeprefix("file:")
 
 
 def _scored(spark: SparkSession, model: Path, found: DataFrame, missing: DataFrame) -> DataFrame:
@@ -217,16 +221,11 @@ def _scored(spark: SparkSession, model: Path, found: DataFrame, missing: DataFra
     return said.select(*columns).unionByName(heavy.unionByName(missing), allowMissingColumns=True)
 
 
-def _write(spark: SparkSession, table: DataFrame, place: str) -> None:
-    spark.sparkContext.setJobDescription(f"scores to {place}")
-    table.write.parquet(place)
-
-
-def _summarise(spark: SparkSession, place: str) -> dict[str, Any]:
+def _summarise(spark: SparkSession, place: Any) -> dict[str, Any]:
     """Counts and spread of what was written; asks it of Spark again, for the rows are on no one machine."""
     from pyspark.sql import functions as F
 
-    table, score = spark.read.parquet(place), F.col("score")
+    table, score = spark.read.parquet(literal(place)), F.col("score")
     (row,) = table.select(
         F.count("*").alias("pictures"),
         F.count("score").alias("scored"),

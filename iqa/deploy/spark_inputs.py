@@ -38,7 +38,9 @@ def find_on_spark(spark: SparkSession, where: str, column: str, root: str) -> tu
     if not is_list and not files.getFileStatus(path).isDirectory():
         raise UserError(f"--engine spark does not read {where}", expected=f"a folder, or a table: {', '.join(LISTS)}")
     if is_list:
-        return _named(spark, _names(spark, where, column), located(spark, root)[1] if root else path.getParent())
+        return _named(
+            spark, _names(spark, path.toString(), column), located(spark, root)[1] if root else path.getParent()
+        )
     found = _below(spark, path)
     faults = _empty(spark, found, path)
     if found.isEmpty() and faults.isEmpty():
@@ -56,7 +58,10 @@ def located(spark: SparkSession, place: str) -> tuple[Any, Any]:
 
     context: Any = spark.sparkContext
     try:
-        path = context._jvm.org.apache.hadoop.fs.Path(os.path.expanduser(place))
+        if context._jsc.hadoopConfiguration().get("fs.defaultFS").startswith("file:") and "://" not in place:
+            # Java stays where it was started, whatever folder this process has gone to since.
+            place = os.path.abspath(os.path.expanduser(place))
+        path = context._jvm.org.apache.hadoop.fs.Path(place)
         files = path.getFileSystem(context._jsc.hadoopConfiguration())
         return files, files.makeQualified(path)
     except Py4JJavaError as error:
@@ -65,6 +70,11 @@ def located(spark: SparkSession, place: str) -> tuple[Any, Any]:
             got=first_line(error.java_exception.toString()),
             fix="give it what it lacks, such as --spark.jars.packages org.apache.hadoop:hadoop-aws:3.5.0 for s3a://",
         ) from error
+
+
+def literal(path: Any) -> str:
+    """A place as Spark reads it: no pattern, whatever signs it holds."""
+    return re.sub(r"([\[\]{}*?\\])", r"\\\1", path.toString())
 
 
 def _below(spark: SparkSession, folder: Any) -> DataFrame:
@@ -84,8 +94,7 @@ def _below(spark: SparkSession, folder: Any) -> DataFrame:
         .option("pathGlobFilter", f"*{{{','.join(either)}}}")
         # Else those that begin with _, as Canon's cameras name pictures, would be left out in silence.
         .option("ignoredPathSegmentRegex", r"^\.")
-        # No pattern: signs that would make it one are its own.
-        .load(re.sub(r"([\[\]{}*?\\])", r"\\\1", folder.toString()))
+        .load(literal(folder))
     )
     return found.select(_from(F.col("path"), folder), "length", "content")
 
@@ -115,7 +124,7 @@ def _empty(spark: SparkSession, found: DataFrame, folder: Any) -> DataFrame:
     return lost.select("image", F.lit(EMPTY).alias("error"))
 
 
-def _names(spark: SparkSession, where: str, column: str) -> DataFrame:
+def _names(spark: SparkSession, where: str, place: str, column: str) -> DataFrame:
     """The names that a table holds: image.
 
     Raises:
@@ -125,7 +134,7 @@ def _names(spark: SparkSession, where: str, column: str) -> DataFrame:
 
     from iqa.data.scored.columns import picture_column
 
-    place, ending = os.path.expanduser(where), PurePath(where).suffix.lower()
+    ending = PurePath(where).suffix.lower()
     reader = spark.read.option("header", True).option("sep", LISTS[ending] or ",").option("escape", '"')
     table = spark.read.parquet(place) if ending == ".parquet" else reader.csv(place)
     if column and column not in table.columns:

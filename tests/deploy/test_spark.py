@@ -68,7 +68,7 @@ def command(
     return run
 
 
-ON_SPARK = ("--engine", "spark", "--master", "local[2]", "--output", "out")
+ON_SPARK = ("--engine", "spark", "--master", "local[2]", "--output", "out[1]")
 
 
 def table_of(output: Path) -> pd.DataFrame:
@@ -81,7 +81,7 @@ def test_a_folder_is_scored_as_by_one_process(command: Command, experiment: Path
     assert code == 0, told
     assert "3 pictures scored, 2 unreadable" in said
     assert "unreadable, 1 picture: an empty file" in said
-    table = table_of(tmp_path / "out")
+    table = table_of(tmp_path / "out[1]")
     assert list(table.columns) == [*SCORES, "error"]
     names = ["_MG_1.PNG", "a trip/50%20.jpeg", "a trip/ü+1.png", "empty.png", "torn.jpg"]
     assert sorted(table.index) == sorted(names)
@@ -104,7 +104,7 @@ def test_a_table_names_pictures_of_its_root_alone(command: Command, photos: Path
     code, said, told = command(*ON_SPARK, "--input", tmp_path / "list.csv", "--root", photos)
     assert code == 0, told
     assert "3 pictures scored, 3 unreadable" in said
-    table = table_of(tmp_path / "out")
+    table = table_of(tmp_path / "out[1]")
     assert sorted(table.index) == sorted(names)
     assert table.loc["gone.png", "error"] == table.loc["../outside.png", "error"] == "missing"
     assert table.loc["_MG_1.PNG", "score"].nunique() == 1
@@ -137,7 +137,7 @@ def test_without_java_or_pyspark_nothing_begins(
     code, _, told = command(*ON_SPARK, "--input", photos)
     assert code == 2
     assert 'pip install "iqa[spark]"' in told
-    assert not (tmp_path / "out").exists()
+    assert not (tmp_path / "out[1]").exists()
 
 
 def test_each_engine_has_options_of_its_own(command: Command, photos: Path) -> None:
