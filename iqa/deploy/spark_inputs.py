@@ -38,9 +38,8 @@ def find_on_spark(spark: SparkSession, where: str, column: str, root: str) -> tu
     if not is_list and not files.getFileStatus(path).isDirectory():
         raise UserError(f"--engine spark does not read {where}", expected=f"a folder, or a table: {', '.join(LISTS)}")
     if is_list:
-        return _named(
-            spark, _names(spark, path.toString(), column), located(spark, root)[1] if root else path.getParent()
-        )
+        names = _names(spark, where, literal(path), column)
+        return _named(spark, names, located(spark, root)[1] if root else path.getParent())
     found = _below(spark, path)
     faults = _empty(spark, found, path)
     if found.isEmpty() and faults.isEmpty():
