@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from iqa.commands.cli import add_flag, parser_for
 from iqa.errors import UserError
+from iqa.progress import tell
 
 
 def main(arguments: list[str]) -> None:
@@ -22,7 +23,16 @@ def main(arguments: list[str]) -> None:
     if bool(options.named) == bool(options.model):
         raise UserError("no model is named, or two", fix="iqa promote experiments/quick_test --to photos")
 
+    model = options.named or options.model
+    tell(
+        f"promote: {model} to {options.to}, if it is not worse on the same test pictures; next to no disk, "
+        "about 500 MB of memory; writes a version in MLflow's registry",
+        work="promote",
+        what=f"{model} to {options.to}",
+        disk=0,
+        writes=["MLflow's registry"],
+    )
     # Imported late: --help must not wait for torch.
     from iqa.deploy.promotion import promote
 
-    promote(options.named or options.model, options.to, margin=options.margin, force=options.force, verbose=True)
+    promote(model, options.to, margin=options.margin, force=options.force, verbose=True)

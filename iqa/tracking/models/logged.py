@@ -31,7 +31,7 @@ POLICY = {"iqa_pictures": "as sent"}
 #: What iqa.scoring imports; named here because letting MLflow find out takes minutes.
 REQUIREMENTS = (
     *("mlflow", "torch", "torchvision", "timm", "numpy", "pandas", "scipy", "scikit-learn"),
-    *("filelock", "pillow", "piq", "pyarrow", "pydantic", "safetensors", "tqdm"),
+    *("filelock", "pillow", "piq", "psutil", "pyarrow", "pydantic", "safetensors", "tqdm"),
 )
 
 
