@@ -154,7 +154,8 @@ def test_a_worse_one_is_refused_with_the_figures_and_nothing_is_changed(
     with pytest.raises(SystemExit) as left:
         main(["promote", str(worse), "--to", "third"])
     assert left.value.code == 2
-    lines = capsys.readouterr().err.splitlines()
+    first, *lines = capsys.readouterr().err.splitlines()
+    assert first.startswith(f"promote: {worse} to third, ")
     assert lines[0] == f"error: {worse} is not promoted to third@champion; nothing was registered or moved"
     assert lines[1].startswith("  got: worse than version 1: SRCC 0.")
     assert f"on the same {PICTURES} test pictures, difference -0." in lines[1]
