@@ -13,7 +13,7 @@ from iqa.data.prepared import Expected, expect
 from iqa.data.store.cache import cache_folder
 from iqa.data.synthetic.prepare import CHUNK_BYTES
 from iqa.device import autocast, choose_device, choose_precision
-from iqa.estimate import GPU_LIBRARIES, PASSING, TRACKING, Forecast, about, in_turn
+from iqa.estimate import GPU_LIBRARIES, PASSING, TRACKING, Forecast
 from iqa.model.backbone.backbone import Backbone
 from iqa.model.backbone.several import members, sensible_image_size
 from iqa.model.quality import QualityModel
@@ -21,8 +21,6 @@ from iqa.training.checkpoints import checkpoint_bytes
 from iqa.training.frozen.features import CPU_PIXELS, missing_features
 from iqa.training.frozen.stems import missing_stems
 from iqa.training.frozen.table import DTYPE, MOST_NUMBERS
-
-__all__ = ["FIGURES", "Forecast", "about", "forecast", "in_turn", "passing"]
 
 #: Bytes, as measured: what preparing holds besides the pictures, and the figures of a test.
 PREPARING, DRAWING = 250 * 10**6, 150 * 10**6

@@ -15,11 +15,12 @@ from iqa.api.running import finish
 from iqa.config import ExperimentConfig
 from iqa.config.reading import read_config
 from iqa.errors import Interrupted, UserError, first_line
+from iqa.estimate import about, in_turn
 from iqa.evaluation.comparison import as_markdown, as_rows, compare_tested, read_contender
 from iqa.evaluation.comparison_splits import compare_splits
 from iqa.evaluation.report import RESULTS
 from iqa.files import split_folder, write_json, write_text
-from iqa.forecast import about, forecast, in_turn
+from iqa.forecast import forecast
 from iqa.plots.several.comparison import comparison
 from iqa.plots.style import save_drawn_by
 from iqa.progress import one_step

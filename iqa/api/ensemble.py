@@ -17,11 +17,12 @@ from iqa.config import ExperimentConfig
 from iqa.config.reading import with_settings
 from iqa.deploy.card import write_card
 from iqa.errors import UserError
+from iqa.estimate import about, in_turn
 from iqa.evaluation.description import description
 from iqa.evaluation.evaluated import Evaluated, together
 from iqa.evaluation.report import RESULTS
 from iqa.files import experiment_label, split_folder
-from iqa.forecast import about, forecast, in_turn
+from iqa.forecast import forecast
 from iqa.metrics import scores
 from iqa.scoring.ensemble import read_members, write_members
 from iqa.tracking import open_run

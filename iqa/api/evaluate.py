@@ -19,13 +19,14 @@ from iqa.config.data import Preset
 from iqa.config.reading import with_settings
 from iqa.data.prepared import prepare
 from iqa.deploy.card import write_card
+from iqa.estimate import about
 from iqa.evaluation.clusters import FIGURES as CLUSTERS
 from iqa.evaluation.description import description
 from iqa.evaluation.evaluated import Evaluated
 from iqa.evaluation.own_test import is_own, refuse_known
 from iqa.evaluation.report import RESULTS, TABLE
 from iqa.files import read_json
-from iqa.forecast import about, forecast
+from iqa.forecast import forecast
 from iqa.scoring import COVERAGE, load_scorer
 from iqa.tracking import Figures, Tracker, fetch_experiment, metric_names, open_run, read_run_note
 from iqa.tracking.models.logged import CARD, digest_of

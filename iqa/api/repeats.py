@@ -18,10 +18,11 @@ from iqa.api.running import finish
 from iqa.config import ExperimentConfig
 from iqa.config.reading import override_config
 from iqa.errors import UserError
+from iqa.estimate import Forecast, in_turn
 from iqa.evaluation.description import repeats_description
 from iqa.evaluation.report import RESULTS
 from iqa.files import experiment_label, read_json, split_folder, write_json
-from iqa.forecast import Forecast, forecast, in_turn
+from iqa.forecast import forecast
 from iqa.tracking import Tracker, open_run, read_run_note
 from iqa.training.checkpoints import ExperimentFolder
 from iqa.training.losses import Loss, training_loss

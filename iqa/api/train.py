@@ -13,7 +13,7 @@ from iqa.api.running import run_training
 from iqa.config import ExperimentConfig
 from iqa.config.reading import read_config
 from iqa.errors import UserError
-from iqa.forecast import about
+from iqa.estimate import about
 from iqa.training.checkpoints import ExperimentFolder
 from iqa.training.losses import Loss, training_loss
 from iqa.training.session import Session

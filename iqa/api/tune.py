@@ -19,8 +19,9 @@ from iqa.api.trials import TrialReporter
 from iqa.config import ExperimentConfig
 from iqa.config.reading import read_config, with_settings
 from iqa.errors import Interrupted
+from iqa.estimate import about
 from iqa.files import keep_aside, write_json, write_text
-from iqa.forecast import FIGURES, about, forecast
+from iqa.forecast import FIGURES, forecast
 from iqa.plots.several.tuning import recommendation
 from iqa.plots.style import save_drawn_by
 from iqa.progress import one_step

@@ -13,10 +13,11 @@ import warnings
 from collections.abc import Callable, Sequence
 from types import FrameType
 
-from iqa.errors import Interrupted, IqaError
+from iqa.errors import Interrupted, IqaError, UserError
+from iqa.processes import GIVEN_BACK_FROM, MAPPED_FROM
 
-#: glibc's mallopt: bytes from which memory is mapped for one allocation alone, and of free memory that is returned.
-_MALLOPT = {"M_MMAP_THRESHOLD": (-3, 2**30), "M_TRIM_THRESHOLD": (-1, 2**31 - 1)}
+#: What glibc's mallopt is told.
+_MALLOPT = {"M_MMAP_THRESHOLD": (-3, MAPPED_FROM), "M_TRIM_THRESHOLD": (-1, GIVEN_BACK_FROM)}
 
 #: Said beside calibrated scores that no mapping was found for, with the reason.
 NO_INTERVALS = "scores come without intervals: {}"
@@ -61,6 +62,26 @@ def parser_for(verb: str, purpose: str | None, epilog: str) -> argparse.Argument
     return argparse.ArgumentParser(
         prog=f"iqa {verb}", description=(purpose or "").partition("\n")[0], epilog=epilog, allow_abbrev=False
     )
+
+
+def add_model(parser: argparse.ArgumentParser, help_text: str) -> None:
+    """A model as the first word or as an option, as `mlflow run` must give it; `named_model` takes either."""
+    parser.add_argument("named", nargs="?", metavar="MODEL", help=help_text)
+    parser.add_argument("--model", default="", help="the same, as an option")
+
+
+def named_model(options: argparse.Namespace, example: str) -> str:
+    """The model that was named.
+
+    Args:
+        example: a command that names one.
+
+    Raises:
+        UserError: none is, or two are.
+    """
+    if bool(options.named) == bool(options.model):
+        raise UserError("no model is named, or two", fix=example)
+    return str(options.named or options.model)
 
 
 def add_flag(parser: argparse.ArgumentParser, name: str, help_text: str) -> None:

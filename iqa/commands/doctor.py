@@ -21,7 +21,7 @@ def main(arguments: list[str]) -> None:
     import torch
 
     import iqa
-    from iqa.data.store.cache import cache_folder, folders_in, verify
+    from iqa.data.store.cache import cache_folder, folders_in, size_of, verify
     from iqa.device import choose_device
     from iqa.files import roughly
     from iqa.processes import cores
@@ -29,7 +29,7 @@ def main(arguments: list[str]) -> None:
 
     root = cache_folder(given or None)
     folders = folders_in(root)
-    sizes = {folder: sum(file.stat().st_size for file in folder.iterdir()) for folder in folders}
+    sizes = {folder: size_of(folder) for folder in folders}
     whole = roughly(sum(sizes.values()))
     tell(
         f"doctor: {whole} of prepared data to hash; no disk, next to no memory; writes nothing",

@@ -24,7 +24,7 @@ from typing import Literal, TextIO
 import psutil
 
 from iqa.errors import IqaError, UserError
-from iqa.processes import cores
+from iqa.processes import GIVEN_BACK_FROM, MAPPED_FROM, cores
 
 EnvManager = Literal["local", "uv"]
 
@@ -41,7 +41,11 @@ _ERROR = re.compile(r"(?!Exception: Command )[\w.]*(Error|Exception)\b|ERROR")
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 #: What glibc reads, of processes that multiply: they keep what they free, in one heap for all threads. Else memory for
 #: feature maps comes fresh from the system at every layer, filled with zeros: a third of the time (`iqa.commands.cli`).
-MEMORY = {"MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_THRESHOLD_": str(2**30), "MALLOC_TRIM_THRESHOLD_": str(2**31 - 1)}
+MEMORY = {
+    "MALLOC_ARENA_MAX": "1",
+    "MALLOC_MMAP_THRESHOLD_": str(MAPPED_FROM),
+    "MALLOC_TRIM_THRESHOLD_": str(GIVEN_BACK_FROM),
+}
 #: prctl's option: the signal that a process gets when its parent dies.
 _PARENT_DIED = 1
 

@@ -18,8 +18,8 @@ from filelock import FileLock
 
 log = logging.getLogger(__name__)
 
-#: Seconds that a file may take to become whole while another program makes it, and between two looks.
-PATIENCE, LOOK = 60.0, 0.2
+#: Seconds without a write after which nobody is making a file any more, and between two looks.
+QUIET, LOOK = 6.0, 0.2
 #: Seconds that a file is waited for which another process writes to.
 LOCKED = 30.0
 
@@ -77,7 +77,7 @@ def is_whole(file: Path) -> bool:
 
 def _becomes_whole(file: Path) -> bool:
     """Whether a file is being made by a program that knows nothing of our lock, and is then whole."""
-    while file.is_file() and time.time() - file.stat().st_mtime < PATIENCE / 10:
+    while file.is_file() and time.time() - file.stat().st_mtime < QUIET:
         if is_whole(file):
             return True
         time.sleep(LOOK)

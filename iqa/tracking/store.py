@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 from iqa.errors import IqaError, UserError, cut, first_line
-from iqa.tracking.embedded import make_database
+from iqa.tracking.embedded import database_file, make_database
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -116,8 +116,7 @@ def check_uri(uri: str) -> None:
             valid = False
         if not valid:
             raise bad_uri(uri, "no host, or no valid port")
-    if parts.scheme == "sqlite" and parts.path.strip("/"):
-        file = Path(unquote(parts.path[1:]))
+    if file := database_file(uri):
         beside = next((folder for folder in file.absolute().parents if folder.exists()), Path("/"))
         if file.is_dir() or not os.access(file if file.exists() else beside, os.W_OK):
             raise bad_uri(uri, f"{file} cannot be written")

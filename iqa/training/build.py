@@ -6,7 +6,6 @@ For a session, for tuning's trials, which share parts, and for scoring, which fe
 from __future__ import annotations
 
 import torch
-from torch import Tensor
 
 from iqa.config import ExperimentConfig
 from iqa.data.prepared import PixelStore
@@ -18,7 +17,7 @@ from iqa.progress import one_step
 from iqa.training.feeds import FeatureFeed, Feed, PixelFeed, StemFeed
 from iqa.training.frozen.features import cached_features
 from iqa.training.frozen.stems import kept_stems
-from iqa.training.frozen.table import MOST_NUMBERS, Features
+from iqa.training.frozen.table import MOST_NUMBERS, Features, drawn
 
 
 def input_size(config: ExperimentConfig, store: PixelStore) -> int:
@@ -72,13 +71,6 @@ def reduced(
     with one_step(f"principal components of {len(features):,} squares", shown=progress):
         if not reduction.fitted:
             squares, _ = store.squares(store.indices("train"))
-            reduction.fit(features.rows(_drawn(squares, MOST_NUMBERS // features.shape[1])).to(device))
+            reduction.fit(features.rows(drawn(squares, MOST_NUMBERS // features.shape[1])).to(device))
         with torch.no_grad():
             return Features([torch.cat([reduction(part.to(device)) for part in features.in_turn()])])
-
-
-def _drawn(rows: Tensor, most: int) -> Tensor:
-    """At most so many rows, the same for the same rows, ascending."""
-    if len(rows) <= most:
-        return rows
-    return rows[torch.randperm(len(rows), generator=torch.Generator().manual_seed(0))[:most].sort().values]

@@ -18,7 +18,7 @@ from filelock import FileLock, Timeout
 from iqa.config import ExperimentConfig
 from iqa.config.reading import build_config
 from iqa.errors import IqaError, UserError, first_line
-from iqa.files import atomic_write, keep_aside, read_json, write_json
+from iqa.files import atomic_write, keep_aside, no_room, read_json, write_json
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,13 +54,12 @@ class ExperimentFolder:
             UserError: another process trains in it.
             IqaError: nothing can be written beside it.
         """
-        lock, owner = (self.path.with_name(f".{self.path.name}.{end}") for end in ("lock", "owner"))
+        place, owner = (self.path.with_name(f".{self.path.name}.{end}") for end in ("lock", "owner"))
+        lock = FileLock(place, timeout=0)
         try:
-            lock.parent.mkdir(parents=True, exist_ok=True)
-            with FileLock(lock, timeout=0):
-                owner.write_text(str(os.getpid()), encoding="utf-8")
-                yield
-                owner.unlink(missing_ok=True)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            lock.acquire()
+            owner.write_text(str(os.getpid()), encoding="utf-8")
         except Timeout:
             pid = owner.read_text(encoding="utf-8") if owner.is_file() else "unknown"
             raise UserError(
@@ -68,6 +67,14 @@ class ExperimentFolder:
                 got=f"process {pid}",
                 fix="wait for it, or train under another experiment_name",
             ) from None
+        except OSError as error:
+            lock.release()
+            raise no_room(place, error) from error
+        try:
+            yield
+        finally:
+            owner.unlink(missing_ok=True)
+            lock.release()
 
     @contextmanager
     def claimed(self, worth_keeping: str = LAST) -> Iterator[None]:

@@ -13,10 +13,12 @@ from iqa.conformal import LEAST
 from iqa.data.prepared import Batches, PixelStore
 from iqa.device import autocast
 from iqa.errors import IqaError
+from iqa.model.backbone.several import members
 from iqa.model.quality import QualityModel
 from iqa.model.typicality import Distance, middle_columns
 from iqa.progress import progress_bar
 from iqa.training.frozen.features import cached_features
+from iqa.training.frozen.table import drawn
 
 #: Training pictures that tell what is usual; more move the distance by less than its noise.
 MOST_PICTURES = 2000
@@ -40,14 +42,13 @@ def find_typical(
     learned, held = store.indices("train"), store.indices("val")
     if len(held) < LEAST:
         return {"note": f"only {len(held)} validation pictures tell what is usual; it takes {LEAST}"}
-    if len(learned) > MOST_PICTURES:
-        random = torch.Generator().manual_seed(0)
-        learned = learned[torch.randperm(len(learned), generator=random)[:MOST_PICTURES].sort().values]
     columns = middle_columns(model.backbone)
-    (fitted, _), (judged, owner) = store.squares(learned), store.squares(held)
+    (fitted, _), (judged, owner) = store.squares(drawn(learned, MOST_PICTURES)), store.squares(held)
     rows = torch.cat([fitted, judged])
     if config.model.freeze_backbone:
-        every = cached_features(store, model.backbone, config.data, device, precision, progress=progress)
+        # Of several backbones the first one's are looked at, and no others are read.
+        first = members(model.backbone)[0]
+        every = cached_features(store, first, config.data, device, precision, progress=progress)
         seen = torch.cat([part[:, columns] for part in every.in_turn(rows)])
     else:
         seen = _pooled(model, store, rows, columns, config, device, precision, progress)

@@ -19,10 +19,9 @@ from iqa.config.data import DataConfig
 from iqa.data.prepared import PixelStore, prepare
 from iqa.errors import IqaError
 from iqa.model.backbone.backbone import Backbone
-from iqa.training.build import _drawn
 from iqa.training.frozen import table
 from iqa.training.frozen.features import cached_features
-from iqa.training.frozen.table import Features, Writer, open_features
+from iqa.training.frozen.table import Features, Writer, drawn, open_features
 
 CPU = torch.device("cpu")
 
@@ -111,7 +110,7 @@ def test_what_was_saved_outlives_a_kill(tmp_path: Path) -> None:
     process.wait()
     again = Writer(tmp_path, 1000, 3)
     assert 0 < again.done < 1000
-    rows = open_features(tmp_path, 1000, 3).rows(torch.arange(again.done))
+    rows = Features([open_features(tmp_path, 1000, 3)]).rows(torch.arange(again.done))
     assert torch.equal(rows[:, 0], torch.arange(again.done).float())
 
 
@@ -126,12 +125,12 @@ def test_what_half_precision_cannot_hold_stays_a_number(tmp_path: Path) -> None:
     writer = Writer(tmp_path, 1, 2)
     writer.add(torch.tensor([[1e9, -1e9]]))
     writer.finish()
-    assert open_features(tmp_path, 1, 2).rows(torch.tensor([0])).abs().max() == np.finfo(np.float16).max
+    assert Features([open_features(tmp_path, 1, 2)]).rows(torch.tensor([0])).abs().max() == np.finfo(np.float16).max
 
 
 def test_parts_stand_side_by_side_and_are_read_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     left, right = torch.arange(10.0).view(5, 2), -torch.arange(5.0)[:, None]
-    both = Features([left]).beside(Features([right]))
+    both = Features([left, right])
     expected = torch.cat([left, right], dim=1)
     assert both.shape == (5, 3)
     assert torch.equal(both.rows(torch.tensor([3, 0])), expected[[3, 0]])
@@ -143,9 +142,9 @@ def test_parts_stand_side_by_side_and_are_read_in_turn(monkeypatch: pytest.Monke
 
 def test_of_many_rows_the_same_few_are_drawn() -> None:
     rows = torch.arange(100, 200)
-    assert torch.equal(_drawn(rows, 100), rows)
-    few = _drawn(rows, 10)
-    assert torch.equal(few, _drawn(rows, 10))
+    assert torch.equal(drawn(rows, 100), rows)
+    few = drawn(rows, 10)
+    assert torch.equal(few, drawn(rows, 10))
     assert len(few.unique()) == 10
     assert bool(torch.isin(few, rows).all())
 

@@ -10,8 +10,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from iqa.commands.cli import add_flag, parser_for
-from iqa.errors import UserError
+from iqa.commands.cli import add_flag, add_model, named_model, parser_for
 from iqa.files import in_bytes, roughly
 from iqa.progress import tell
 
@@ -25,9 +24,7 @@ COPIES = 6
 
 def main(arguments: list[str]) -> None:
     options = read_arguments(arguments)
-    if bool(options.named) == bool(options.model):
-        raise UserError("no model is named, or two", fix="iqa export experiments/quick_test --format onnx")
-    model = options.named or options.model
+    model = named_model(options, "iqa export experiments/quick_test --format onnx")
     # Imported late: --help must not wait for torch.
     from iqa.deploy.export.exporting import export
 
@@ -48,13 +45,7 @@ def main(arguments: list[str]) -> None:
 
 def read_arguments(arguments: list[str]) -> argparse.Namespace:
     parser = parser_for("export", __doc__, 'It needs packages of its own: pip install "iqa[onnx]".')
-    parser.add_argument(
-        "named",
-        nargs="?",
-        metavar="MODEL",
-        help="experiment folder, checkpoint, runs:/<id>, models:/<name>/<version>",
-    )
-    parser.add_argument("--model", default="", help="the same, as an option")
+    add_model(parser, "experiment folder, checkpoint, runs:/<id>, models:/<name>/<version>")
     parser.add_argument("--format", default="onnx", choices=("onnx",), help="of the file (default: %(default)s)")
     parser.add_argument("--out", default="", help="the file (default: beside the checkpoint)")
     add_flag(parser, "--quantise", "hold the weights in 8 bits: about a third of the size")
@@ -71,8 +62,9 @@ def announce(model: str, scorer: Scorer, target: Path, *, quantise: bool) -> Non
     """The first line, on stderr as that of every command: what will be done, what it takes, where it writes."""
     from iqa.estimate import about, scoring
     from iqa.scoring.base import BATCH_SIZE
+    from iqa.training.checkpoints import checkpoint_bytes
 
-    weights = sum(each.nbytes for each in scorer.model.state_dict().values())
+    weights, _ = checkpoint_bytes(scorer.model)
     memory = COPIES * weights + scoring(scorer.passing, 0, batch_size=BATCH_SIZE, on_gpu=False).memory
     how = "ONNX with weights in 8 bits" if quantise else "ONNX"
     what = f"{model} as {how}: {about(scorer.config)}"

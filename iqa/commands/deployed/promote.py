@@ -7,23 +7,18 @@ zero. A model that is refused is not registered, and the exit code is 2.
 
 from __future__ import annotations
 
-from iqa.commands.cli import add_flag, parser_for
-from iqa.errors import UserError
+from iqa.commands.cli import add_flag, add_model, named_model, parser_for
 from iqa.progress import tell
 
 
 def main(arguments: list[str]) -> None:
     parser = parser_for("promote", __doc__, "The decision is kept as tags and description of the version.")
-    parser.add_argument("named", nargs="?", metavar="MODEL", help="experiment folder, runs:/<id> or models:/<model id>")
-    parser.add_argument("--model", default="", help="the same, as an option")
+    add_model(parser, "experiment folder, runs:/<id> or models:/<model id>")
     parser.add_argument("--to", required=True, help="name in the registry, or name@alias (usual alias: champion)")
     parser.add_argument("--margin", default=0.005, type=float, help="SRCC that it may lack (default: %(default)s)")
     add_flag(parser, "--force", "promote it whatever the comparison says; that is recorded")
     options = parser.parse_args(arguments)
-    if bool(options.named) == bool(options.model):
-        raise UserError("no model is named, or two", fix="iqa promote experiments/quick_test --to photos")
-
-    model = options.named or options.model
+    model = named_model(options, "iqa promote experiments/quick_test --to photos")
     tell(
         f"promote: {model} to {options.to}, if it is not worse on the same test pictures; next to no disk, "
         "about 500 MB of memory; writes a version in MLflow's registry",

@@ -15,8 +15,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from iqa.commands.cli import parser_for
-from iqa.errors import UserError
+from iqa.commands.cli import add_model, named_model, parser_for
 from iqa.files import roughly
 from iqa.progress import tell
 
@@ -61,13 +60,7 @@ def main(arguments: list[str]) -> None:
 
 def read_arguments(arguments: list[str]) -> argparse.Namespace:
     parser = parser_for("serve", __doc__, "README.md says what a request holds, and how to let others in.")
-    parser.add_argument(
-        "named",
-        nargs="?",
-        metavar="MODEL",
-        help="folder of an experiment or ensemble, checkpoint, runs:/<id>/model, models:/<name>@<alias>",
-    )
-    parser.add_argument("--model", default="", help="the same, as an option")
+    add_model(parser, "folder of an experiment or ensemble, checkpoint, runs:/<id>/model, models:/<name>@<alias>")
     parser.add_argument("--port", default=5001, type=int, help="0: any that is free (default: %(default)s)")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen at (default: %(default)s)")
     parser.add_argument("--workers", default=1, type=int, help="processes that answer (default: %(default)s)")
@@ -78,9 +71,7 @@ def read_arguments(arguments: list[str]) -> argparse.Namespace:
         help="this environment, or one made of the model's requirements (default: local)",
     )
     options = parser.parse_args(arguments)
-    if bool(options.named) == bool(options.model):
-        raise UserError("no model is named, or two", fix="iqa serve experiments/quick_test")
-    options.model = options.named or options.model
+    options.model = named_model(options, "iqa serve experiments/quick_test")
     return options
 
 

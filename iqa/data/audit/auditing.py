@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -10,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from PIL import Image
 
 from iqa.config.data import DataConfig
 from iqa.data.audit.facts import look_into
@@ -20,11 +18,11 @@ from iqa.data.audit.scores import score_facts, score_findings
 from iqa.data.audit.split import split_facts, split_findings
 from iqa.data.audit.twins.groups import group_by, linked, pairs_of
 from iqa.data.audit.twins.links import Links, open_links
-from iqa.data.audit.twins.looks import DECODED
+from iqa.data.audit.twins.looks import small_reader
 from iqa.data.scored.copies import find_copies
 from iqa.data.scored.load import ScoredSet, load_scored, unheard
 from iqa.data.store.cache import cache_folder
-from iqa.data.store.pictures import SUFFIXES, read_rgb
+from iqa.data.store.pictures import SUFFIXES
 from iqa.errors import UserError
 
 #: Bytes of a picture that is held while it is looked into, and pictures at once.
@@ -120,7 +118,8 @@ def audit(data: DataConfig, *, progress: bool | None = None) -> Audit:
     found = load_scored(data, judged_whole=True)
     table, root = found.manifest, found.image_root
     names = table["image"].tolist()
-    links = open_links(cache_folder(data.cache_dir), found.fingerprint, names, _small(found), workers=data.num_workers)
+    small = small_reader(root) if root else found.read
+    links = open_links(cache_folder(data.cache_dir), found.fingerprint, names, small, workers=data.num_workers)
     same = find_copies([root / name for name in names]) if root else np.arange(len(names))
     groups = group_by(names, same, links)
     facts = look_into(names, found.read, root, workers=data.num_workers, progress=progress)
@@ -143,11 +142,6 @@ def audit(data: DataConfig, *, progress: bool | None = None) -> Audit:
         *score_findings(scores, higher_is_better=found.scale.higher_is_better),
     ]
     return Audit(found, facts, groups, sections, findings)
-
-
-def _small(found: ScoredSet) -> Callable[[str], Image.Image]:
-    root = found.image_root
-    return found.read if root is None else lambda name: read_rgb(root / name, least=DECODED)
 
 
 def _linked_counts(same: np.ndarray, links: Links, groups: np.ndarray) -> dict[str, Any]:

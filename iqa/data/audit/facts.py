@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import pandas as pd
 from PIL import Image
 
 from iqa.data.store.pictures import FORMATS
+from iqa.processes import in_threads
 from iqa.progress import progress_bar
 
 #: Longest side at which sharpness is measured: that of larger pictures is not comparable otherwise.
@@ -52,14 +52,10 @@ def look_into(
             return {"image": name, "fault": str(error), **nothing, **kinds}
 
     rows: list[dict[str, Any]] = []
-    with (
-        ThreadPoolExecutor(max(1, workers)) as threads,
-        progress_bar(total=len(names), desc="looking into pictures", unit="picture", shown=progress) as bar,
-    ):
-        for start in range(0, len(names), AT_ONCE):
-            for row in threads.map(fact, names[start : start + AT_ONCE]):
-                rows.append(row)
-                bar.update()
+    with progress_bar(total=len(names), desc="looking into pictures", unit="picture", shown=progress) as bar:
+        for row in in_threads(fact, names, workers=workers, at_once=AT_ONCE):
+            rows.append(row)
+            bar.update()
     return pd.DataFrame(rows)
 
 

@@ -27,6 +27,8 @@ __all__ = [
     "open_or_build",
     "recipe_key",
     "reserve",
+    "size_of",
+    "sync",
     "verify",
 ]
 
@@ -94,7 +96,7 @@ def open_or_build(
                 shutil.rmtree(folder)
             _remove_leftovers(root, name)
             begun = root / f".{name}{BEGUN}"
-            there = sum(file.stat().st_size for file in begun.iterdir()) if begun.is_dir() else 0
+            there = size_of(begun) if begun.is_dir() else 0
             require_room(root, forecast() - there, "prepared data", f"free some, or {ELSEWHERE}; {SMALLER}")
             return folder, _build(root, name, recipe, build, begun if resumable else None)
     except OSError as error:
@@ -114,6 +116,11 @@ def glimpse(folder: Path) -> str | None:
 def folders_in(root: Path) -> list[Path]:
     """Every prepared folder of a cache, by name."""
     return sorted(file.parent for file in root.glob(f"[!.]*/{RECORD}"))
+
+
+def size_of(folder: Path) -> int:
+    """Bytes of the files in a prepared folder."""
+    return sum(file.stat().st_size for file in folder.iterdir())
 
 
 def has_like(root: Path, label: str, recipe: dict[str, Any]) -> bool:
@@ -143,9 +150,9 @@ def _build(root: Path, name: str, recipe: dict[str, Any], build: Callable[[Path]
         (temporary / RECORD).write_text(record, encoding="utf-8")
         note_whole(temporary, files)
         for path in (*temporary.iterdir(), temporary):
-            _sync(path)
+            sync(path)
         temporary.rename(root / name)
-        _sync(root)
+        sync(root)
     except BaseException:
         if begun is None:
             shutil.rmtree(temporary, ignore_errors=True)
@@ -180,7 +187,8 @@ def reserve(path: Path, size: int) -> None:
             file.truncate(size)
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from iqa.data.store.pictures import picture_digest
 from iqa.data.store.views import ViewPolicy
 from iqa.errors import some
 from iqa.files import read_json, write_json
+from iqa.processes import in_threads
 from iqa.progress import progress_bar
 
 #: Goes up when the same pictures and policy give other squares or another layout.
@@ -137,10 +137,9 @@ def _write(
     known_by, several = [], []
     with (
         (folder / PIXELS).open("wb") as file,
-        ThreadPoolExecutor(workers) as threads,
         progress_bar(total=len(names), desc="decoding", unit="picture", shown=progress) as bar,
     ):
-        for number, (squares, known, frames) in enumerate(_decoded(threads, names, read, views)):
+        for number, (squares, known, frames) in enumerate(_decoded(names, read, views, workers)):
             if isinstance(squares, str):
                 unreadable[names[number]] = squares
             else:
@@ -158,7 +157,7 @@ def _write(
 
 
 def _decoded(
-    threads: ThreadPoolExecutor, names: Sequence[str], read: Callable[[str], Image.Image], views: ViewPolicy
+    names: Sequence[str], read: Callable[[str], Image.Image], views: ViewPolicy, workers: int
 ) -> Iterator[tuple[np.ndarray | str, str, int]]:
     """Of each picture in order: its squares, or why it cannot be read; what it is known by; its file's frames."""
 
@@ -169,5 +168,4 @@ def _decoded(
         except ValueError as error:
             return str(error), "", 1
 
-    for start in range(0, len(names), AT_ONCE):
-        yield from threads.map(decode, names[start : start + AT_ONCE])
+    return in_threads(decode, names, workers=workers, at_once=AT_ONCE)

@@ -218,19 +218,12 @@ def signature() -> ModelSignature:
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, Schema
 
-    from iqa.scoring.scale import BOUNDS
+    from iqa.scoring.base import SCORES
 
+    kinds = {name: "long" if name == "cluster" else "double" for name in SCORES} | {"error": "string"}
     return ModelSignature(
         inputs=Schema([ColSpec("string", "image")]),
-        outputs=Schema(
-            [
-                *(ColSpec("double", name, required=False) for name in ("score", "calibrated", *BOUNDS)),
-                ColSpec("long", "cluster", required=False),
-                ColSpec("double", "log_likelihood", required=False),
-                ColSpec("double", "typicality", required=False),
-                ColSpec("string", "error", required=False),
-            ]
-        ),
+        outputs=Schema([ColSpec(kind, name, required=False) for name, kind in kinds.items()]),
     )
 
 

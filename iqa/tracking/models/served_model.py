@@ -9,12 +9,11 @@ import pandas as pd
 from mlflow.models import set_model
 from mlflow.pyfunc import PythonModel, PythonModelContext
 
+from iqa.scoring.base import SCORES
+
 #: Types that JSON can tell from NaN: a picture that cannot be read has no score, a model without a scale gives no
 #: calibrated one, one without intervals no ends, a model without a mixture no cluster and no log_likelihood.
-NULLABLE = {
-    **dict.fromkeys(("score", "calibrated", "low", "high", "calibrated_low", "calibrated_high"), "Float64"),
-    **{"cluster": "Int64", "log_likelihood": "Float64", "typicality": "Float64"},
-}
+NULLABLE = {name: "Int64" if name == "cluster" else "Float64" for name in SCORES}
 
 
 class QualityModel(PythonModel):

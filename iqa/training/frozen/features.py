@@ -6,7 +6,6 @@ Killed on the way, the next start goes on within a minute of where it was.
 from __future__ import annotations
 
 import hashlib
-from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +47,7 @@ def cached_features(
     """
     with one_step("opening features", shown=progress):
         parts = [_cached(store, member, data, device, precision, progress) for member in members(backbone)]
-    return reduce(Features.beside, parts)
+    return Features(parts)
 
 
 def _cached(
@@ -58,9 +57,8 @@ def _cached(
     device: torch.device,
     precision: torch.dtype,
     progress: bool | None,
-) -> Features:
+) -> Tensor:
     recipe = {**_look(store.squares_digest, backbone, precision), "weights": weights_digest(backbone.state_dict())}
-
     shape = len(store.images), backbone.num_features
 
     def build(folder: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -13,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from iqa.data.store.cache import reserve
+from iqa.data.store.cache import reserve, sync
 from iqa.files import write_text
 
 #: Half the room, and scores that differ less than those of two trainings of one model.
@@ -54,10 +53,6 @@ class Features:
         """The same where training reads them: a CPU reads the files, another device gets them whole."""
         return self if device.type == "cpu" else Features([part.to(device) for part in self._parts])
 
-    def beside(self, other: Features) -> Features:
-        """Both, side by side."""
-        return Features([*self._parts, *other._parts])
-
 
 class Writer:
     """Writes features of squares in order into a folder, and goes on where an earlier one was killed.
@@ -90,11 +85,7 @@ class Writer:
 
     def _save(self) -> None:
         self._values.flush()
-        descriptor = os.open(self._folder / FEATURES, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        sync(self._folder / FEATURES)
         write_text(self._folder / DONE, json.dumps({"rows": self._written, "shape": self._shape}))
         self.done, self._saved_at = self._written, time.monotonic()
 
@@ -108,10 +99,17 @@ class Writer:
         return 0
 
 
-def open_features(folder: Path, rows: int, columns: int) -> Features:
-    """What a `Writer` has finished."""
+def open_features(folder: Path, rows: int, columns: int) -> Tensor:
+    """What a `Writer` has finished, float16 [rows, columns]: a part of `Features`."""
     # "c": torch wants writable memory; writes stay in this process.
-    return Features([torch.from_numpy(_map(folder, (rows, columns), "c"))])
+    return torch.from_numpy(_map(folder, (rows, columns), "c"))
+
+
+def drawn(rows: Tensor, most: int) -> Tensor:
+    """At most so many rows, the same for the same rows, ascending."""
+    if len(rows) <= most:
+        return rows
+    return rows[torch.randperm(len(rows), generator=torch.Generator().manual_seed(0))[:most].sort().values]
 
 
 def _map(folder: Path, shape: tuple[int, int], mode: str) -> np.memmap:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from iqa.data.store.pictures import read_rgb
+from iqa.processes import in_threads
 from iqa.progress import progress_bar
 
 #: Side of a look, and pixels of a picture's own that it is made of, at least.
@@ -19,6 +21,11 @@ AT_ONCE = 64
 def look(picture: Image.Image) -> np.ndarray:
     """The whole of a picture squeezed into a square, uint8 [SIDE, SIDE]."""
     return np.asarray(picture.convert("L").resize((SIDE, SIDE), Image.Resampling.BILINEAR))
+
+
+def small_reader(root: Path) -> Callable[[str], Image.Image]:
+    """What reads a file below `root` for a look, by as little of it as is enough."""
+    return lambda name: read_rgb(root / name, least=DECODED)
 
 
 def look_at(
@@ -46,15 +53,11 @@ def look_at(
         except ValueError as error:
             return str(error)
 
-    with (
-        ThreadPoolExecutor(max(1, workers)) as threads,
-        progress_bar(total=len(names), desc="looking for copies", unit="picture", shown=progress) as bar,
-    ):
-        for start in range(0, len(names), AT_ONCE):
-            for row, found in enumerate(threads.map(decode, names[start : start + AT_ONCE]), start):
-                if isinstance(found, str):
-                    faults[names[row]] = found
-                else:
-                    into[row] = found
-                bar.update()
+    with progress_bar(total=len(names), desc="looking for copies", unit="picture", shown=progress) as bar:
+        for row, found in enumerate(in_threads(decode, names, workers=workers, at_once=AT_ONCE)):
+            if isinstance(found, str):
+                faults[names[row]] = found
+            else:
+                into[row] = found
+            bar.update()
     return faults
