@@ -126,10 +126,10 @@ class Visit:
         self.settle()
 
     def curves(self) -> list[int]:
-        """How many runs the charts of a page draw curves of, from chart to chart: each run has its colour."""
-        count = """(chart, lines) =>
-            new Set([...chart.querySelectorAll(lines)].map(line => getComputedStyle(line).stroke)).size"""
-        return [chart.evaluate(count, LINES) for chart in self.page.locator(".js-plotly-plot").all()]
+        """How many runs the charts of a page draw curves of, from chart to chart."""
+        # Runs are told by their ids: two of them may have one colour, and each has a line for what is smoothed.
+        count = "chart => new Set(chart.data.filter(trace => trace.x?.length).map(trace => trace.uuid)).size"
+        return [chart.evaluate(count) for chart in self.page.locator(f".js-plotly-plot:has({LINES})").all()]
 
     def compared(self, figure: str) -> None:
         """Choose all runs of the view's table, and from *Compare* on to the curves of a figure."""
