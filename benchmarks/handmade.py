@@ -1,6 +1,6 @@
 """Is what is made by hand for speed worth its lines?
 
-    python benchmarks/handmade.py [--quick]        # 3 minutes on two cores
+    python benchmarks/handmade.py [--quick]        # 8 minutes on two cores
 
 Each of these stands in for what torch does by itself, and stays only where a whole job takes the plain version at least
 1.15 times as long:
@@ -8,9 +8,12 @@ Each of these stands in for what torch does by itself, and stays only where a wh
 depthwise   depthwise convolutions that learn in float32 beside bfloat16 (`iqa.model.backbone.depthwise`): an epoch of
             fine-tuned tf_efficientnet_lite0
 folding     BatchNorm folded into convolutions (`iqa.model.backbone.fused`): scoring photographs, by a frozen lite0
+memory      freed memory that a process keeps, by glibc's thresholds (`iqa.deploy.server`, `iqa.commands.cli`): the same
+            photographs, scored in a process of their own
 
-Epochs are of CIFAR-10 as the standard configs prepare it, validation included. Both versions take turns in one process;
-a ratio is plain / by hand, its median over rounds with its 95 % interval.
+Epochs are of CIFAR-10 as the standard configs prepare it, validation included. Both versions take turns in one process,
+those of memory in two that wait for each other; a ratio is plain / by hand, its median over rounds with its 95 %
+interval.
 """
 
 from __future__ import annotations
@@ -19,9 +22,12 @@ from helpers.command import speed_parser, tell
 
 # isort: split
 import copy
+import os
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
@@ -31,6 +37,7 @@ from helpers.trainings import BACKBONE, WARM_UP, need_cifar10, run_epochs, weigh
 from iqa.commands.cli import run_command
 from iqa.config.reading import build_config
 from iqa.data.prepared import prepare
+from iqa.deploy import server
 from iqa.model.backbone import networks
 from iqa.scoring import scorer as scorers
 from iqa.training.build import build_model, input_size, start_backbone
@@ -42,13 +49,29 @@ from iqa.training.session import Session
 #: Pictures of an epoch, and photographs that are scored.
 TRAIN, VAL, PHOTOGRAPHS = 480, 120, 300
 QUICK = 32, 16, 8
+#: A process that scores the photographs it is given as often as it is asked to.
+SCORE = """
+import sys
+from iqa.scoring.scorer import Scorer
+checkpoint, device, *files = sys.argv[1:]
+scorer = Scorer(checkpoint, device)
+for _ in sys.stdin:
+    scorer.score(files)
+    print("done", flush=True)
+"""
 
 
 def measure(options: Options) -> list[Row]:
-    train, val, photographs = QUICK if options.quick else (TRAIN, VAL, PHOTOGRAPHS)
+    train, val, count = QUICK if options.quick else (TRAIN, VAL, PHOTOGRAPHS)
+    photographs = sorted((options.data / "biq2021").rglob("*.jpg"))[:count]
+    if not photographs:
+        raise LeftOut(f"needs the photographs of biq2021/ in {options.data}")
+    depthwise = compare("depthwise", epochs(options, train, val), plain_depthwise, options)
+    checkpoint = trained(options)
     return [
-        compare("depthwise", epochs(options, train, val), plain_depthwise, options),
-        compare("folding", scoring(options, photographs), plain_norms, options),
+        depthwise,
+        compare("folding", scoring(options, checkpoint, photographs), plain_norms, options),
+        compare("memory", scoring_elsewhere(options, checkpoint, photographs), plain_memory, options),
     ]
 
 
@@ -95,11 +118,8 @@ def epochs(options: Options, train: int, val: int) -> Callable[[], Callable[[], 
     return start
 
 
-def scoring(options: Options, count: int) -> Callable[[], Callable[[], Any]]:
-    """`count` photographs scored from their files by a network that has seen a few pictures."""
-    files = sorted((options.data / "biq2021").rglob("*.jpg"))[:count]
-    if not files:
-        raise LeftOut(f"needs the photographs of biq2021/ in {options.data}")
+def trained(options: Options) -> Path:
+    """The checkpoint of a network that has seen a few pictures."""
     config = build_config({
         "experiment_name": "handmade",
         "data": {
@@ -114,10 +134,36 @@ def scoring(options: Options, count: int) -> Callable[[], Callable[[], Any]]:
     with session.claimed():
         for _ in session.run():
             pass
+    return folder.best
+
+
+def scoring(options: Options, checkpoint: Path, files: list[Path]) -> Callable[[], Callable[[], Any]]:
+    """Photographs scored from their files."""
 
     def start() -> Callable[[], Any]:
-        scorer = scorers.Scorer(folder.best, str(options.device))
+        scorer = scorers.Scorer(checkpoint, str(options.device))
         return lambda: scorer.score(files)
+
+    return start
+
+
+def scoring_elsewhere(options: Options, checkpoint: Path, files: list[Path]) -> Callable[[], Callable[[], Any]]:
+    """The same by a process that was started as a server's are; it ends with this one, whose end closes its input."""
+
+    def start() -> Callable[[], Any]:
+        command = [sys.executable, "-c", SCORE, str(checkpoint), str(options.device), *map(str, files)]
+        pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "bufsize": 1}
+        process = subprocess.Popen(command, env=os.environ | server.MEMORY, **pipes)
+        assert process.stdin is not None
+        assert process.stdout is not None
+        asked, told = process.stdin, process.stdout
+
+        def ask() -> None:
+            asked.write("\n")
+            if told.readline().strip() != "done":
+                raise RuntimeError("the process that scores has died")
+
+        return ask
 
     return start
 
@@ -136,6 +182,12 @@ def plain_depthwise() -> Iterator[None]:
 @contextmanager
 def plain_norms() -> Iterator[None]:
     with patch.object(scorers, "folded", copy.copy):
+        yield
+
+
+@contextmanager
+def plain_memory() -> Iterator[None]:
+    with patch.dict(server.MEMORY, clear=True):
         yield
 
 

@@ -3,9 +3,10 @@
     python benchmarks/uncertainty.py [--splits 5] [--output FOLDER]        # 15 minutes on two cores, 4 once cached
 
 Trains `biq2021_lite0` on several splits and the CIFAR-10 experiment with the same backbone, frozen, on three. Prints
-coverage and width of 90 % intervals, SRCC when the least certain fifth is set aside, and how well `typicality` tells
-four sorts of foreign pictures from the test pictures of the first split (AUROC). Tables and figures of each split are
-in its folder under --output, the summary in uncertainty.json there.
+coverage and width of 90 % intervals beside those of one width for all pictures that hold as often, SRCC when the least
+certain fifth is set aside, and how well `typicality` tells four sorts of foreign pictures from the test pictures of the
+first split (AUROC). Tables and figures of each split are in its folder under --output, the summary in uncertainty.json
+there.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ import iqa
 from iqa.commands.cli import run_command
 from iqa.data.manifest import DISTORTIONS
 from iqa.data.synthetic.distortions import distort
+from iqa.evaluation.report import RESULTS as RESULTS_FILE
+from iqa.evaluation.report import TABLE
 from iqa.files import read_json, split_folder, write_json
 from iqa.training.checkpoints import ExperimentFolder
 
@@ -63,8 +66,7 @@ def main(arguments: list[str]) -> None:
         named = {"experiment_name": name, "data.root": str(root)}
         iqa.train(config, settings=settings | named | SILENT, output=options.output, repeats=splits)
         folders = [split_folder(options.output / name, number) for number in range(splits)]
-        tested = [read_json(ExperimentFolder(each).visualizations / "test_results.json") for each in folders]
-        report[name] = [each["intervals"] for each in tested]
+        report[name] = [intervals_of(ExperimentFolder(each).visualizations) for each in folders]
         print_coverage(name, report[name])
     if "biq2021" in report and (options.data / "kodak24").is_dir() and (options.data / "cifar10").is_dir():
         report["foreign"] = foreign(split_folder(options.output / "biq2021", 0), options.data)
@@ -72,19 +74,28 @@ def main(arguments: list[str]) -> None:
     print(f"written: {options.output / 'uncertainty.json'}")
 
 
+def intervals_of(tested: Path) -> dict[str, Any]:
+    """What the test said of intervals, and how wide one width for all is that holds as often on these very pictures."""
+    intervals: dict[str, Any] = read_json(tested / RESULTS_FILE)["intervals"]
+    table = pd.read_csv(tested / TABLE)
+    half = np.quantile((table["score"] - table["predicted"]).abs(), intervals["coverage"]["value"], method="higher")
+    alike = (table["predicted"] + half).clip(0, 1) - (table["predicted"] - half).clip(0, 1)
+    return intervals | {"one_width": {"value": float(alike.mean())}}
+
+
 def print_coverage(name: str, splits: Sequence[dict[str, Any]]) -> None:
     """A line a split, and one for all of them."""
     print(f"\n{name}: 90 % intervals, {len(splits)} splits")
-    print("split  coverage  width   fewest in a cluster  in a subset  in a kind   SRCC within subsets, all and kept")
+    print("split  coverage  width  one width   fewest in a cluster  in a subset  in a kind  SRCC in subsets: all, kept")
     for number, split in enumerate(splits):
         fewest = [least(split[f"by_{group}"]) for group in ("cluster", "subset", "kind")]
         risk = split["risk"]
         place = risk["set_aside"].index(SET_ASIDE)
         kept = [risk["srcc_within_subsets"][each] for each in (0, place)]
         told = "".join(f"{value:13.3f}" if value is not None else f"{'-':>13}" for value in fewest)
-        coverage, width = split["coverage"]["value"], split["width"]["value"]
-        print(f"{number:5}  {coverage:8.3f}  {width:.3f}  {told}   {kept[0]:.3f} {kept[1]:.3f}")
-    for figure in ("coverage", "width"):
+        coverage, width, alike = (split[figure]["value"] for figure in ("coverage", "width", "one_width"))
+        print(f"{number:5}  {coverage:8.3f}  {width:.3f}  {alike:9.3f}  {told}   {kept[0]:.3f} {kept[1]:.3f}")
+    for figure in ("coverage", "width", "one_width"):
         values = np.array([split[figure]["value"] for split in splits])
         print(f"{figure}: {values.mean():.3f} ({values.min():.3f} to {values.max():.3f})")
 

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from mlflow import MlflowClient, search_logged_models
-from tiny_model import write_experiment
+from packaging.requirements import Requirement
+from tiny_model import picture, write_experiment
 
 from iqa.config import ExperimentConfig
 from iqa.files import write_json
 from iqa.tracking import open_run, read_run_note
 from iqa.tracking.delivery import PENDING
-from iqa.tracking.models.logged import CARD, checkpoints, digest_of, model_of
+from iqa.tracking.models.logged import CARD, REQUIREMENTS, checkpoints, digest_of, model_of, save_served_model
 
 #: In the folder that the tests run in.
 STORE = "sqlite:///mlflow.db"
@@ -144,3 +146,46 @@ def test_a_model_that_waits_since_an_earlier_version_is_logged(client: MlflowCli
     model = model_of(client, run.info.run_id)
     assert model is not None
     assert model.tags["checkpoint"] == digest_of([folder / "best_model.pth"])
+
+
+def test_a_served_model_imports_only_what_it_asks_for(run: Callable[..., Any], tmp_path: Path) -> None:
+    model = tmp_path / "model"
+    save_served_model(experiment(tmp_path / "tiny"), model)
+    code = (
+        "import sys\n"
+        "model, *allowed = sys.argv[1:]\n"
+        "from importlib.machinery import PathFinder\n"
+        "from importlib.metadata import packages_distributions\n"
+        "owners = packages_distributions()\n"
+        "class Asked(PathFinder):\n"
+        "    @classmethod\n"
+        "    def find_spec(cls, name, path=None, target=None):\n"
+        "        absent = path is None and name in owners and not set(owners[name]) & set(allowed)\n"
+        "        return None if absent else super().find_spec(name, path, target)\n"
+        "sys.meta_path[sys.meta_path.index(PathFinder)] = Asked\n"
+        "import mlflow.pyfunc, pandas\n"
+        "served = mlflow.pyfunc.load_model(model)\n"
+        "picture = open(model + '/picture.png', 'rb').read()\n"
+        "answer = served.predict(pandas.DataFrame({'image': [picture]}))\n"
+        "print(answer['score'].notna().all(), answer['error'].isna().all())\n"
+    )
+    picture(0).save(model / "picture.png")
+    done = run("-c", code, model, "iqa", *needed_by(REQUIREMENTS))
+    assert done.stdout.split() == ["True", "True"], done.stderr
+
+
+def needed_by(names: Iterable[str]) -> set[str]:
+    """These distributions and all that they need in turn, by the names that they give themselves."""
+    found: set[str] = set()
+    waiting = list(names)
+    while waiting:
+        try:
+            distribution = importlib.metadata.distribution(waiting.pop())
+        except importlib.metadata.PackageNotFoundError:
+            continue  # of another system
+        name = distribution.metadata["Name"]
+        if name not in found:
+            found.add(name)
+            wanted = map(Requirement, distribution.requires or [])
+            waiting += [each.name for each in wanted if each.marker is None or each.marker.evaluate({"extra": ""})]
+    return found
