@@ -47,7 +47,7 @@ def forecast(config: ExperimentConfig, *, trains: bool = True, logged_here: bool
     """
     device = choose_device(config.training.device)
     precision = choose_precision(config.training.precision, device)
-    pictures = expect(config.data, to_train=trains)
+    pictures = expect(config.data, to_train=trains, once=config.model.looks_once or not trains)
     side = config.data.image_size or sensible_image_size(config.model.backbone, pictures.side, whole=config.data.scored)
     with torch.random.fork_rng(devices=[]):
         model = QualityModel.from_config(config.model, side, load_weights=False)

@@ -13,6 +13,7 @@ from iqa.api.repeats import forecast_of_splits, repeat
 from iqa.api.results import ComparisonResult
 from iqa.api.running import finish
 from iqa.config import ExperimentConfig
+from iqa.config.data import WITHOUT_INFLUENCE
 from iqa.config.reading import read_config
 from iqa.errors import Interrupted, UserError, first_line
 from iqa.estimate import about, in_turn
@@ -28,7 +29,7 @@ from iqa.tracking import Tracker, open_run, read_run_note
 from iqa.training.checkpoints import ExperimentFolder
 
 #: Data settings in which the configs may differ: under others they would be tested on different pictures.
-OWN_DATA = {"data.batch_size", "data.image_size", "data.num_workers", "data.cache_dir"}
+OWN_DATA = {"data.batch_size", "data.image_size", *WITHOUT_INFLUENCE}
 
 
 @as_found

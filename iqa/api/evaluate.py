@@ -194,7 +194,7 @@ def judge(
         views = scorer.views
         changes = {"picture_size": views.side, "resize": views.resize, "crops": views.crops}
         config = config.model_copy(update={"data": config.data.model_copy(update=changes)})
-    store = prepare(config.data, progress=progress, to_train=False)
+    store = prepare(config.data, progress=progress, to_train=False, once=True)
     manifest = folder.read_manifest()
     same_settings = named[0][:3] == named[1][:3]
     own = same_settings if manifest is None else is_own(manifest, store.known_by, same_settings=same_settings)

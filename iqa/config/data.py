@@ -19,6 +19,8 @@ Preset = Literal[
 ]  # fmt: skip
 #: The batch size of `train`, and of "auto" where nothing but learning limits it.
 USUAL_BATCH = 128
+#: Settings of this section that change no result.
+WITHOUT_INFLUENCE = frozenset({"data.num_workers", "data.cache_dir", "data.store"})
 #: Samples made of a set without scores where the config says nothing.
 SYNTHETIC_SAMPLES = {"train": 2000, "val": 500, "test": 500}
 
@@ -75,6 +77,10 @@ class DataConfig(Section):
     batch_size: Annotated[int, Field(ge=2)] | Literal["auto"] = USUAL_BATCH
     #: Threads that decode pictures while the cache is built; training itself needs none.
     num_workers: Annotated[int, Field(ge=0, le=256)] = 4
+    #: Where scored pictures come from while a model looks at them: "cache", their squares are kept decoded on the disk;
+    #: "stream", they are decoded ahead of the device whenever they are read; "auto": decoded once for a frozen
+    #: backbone, kept for one that is trained if they take less than half of the free disk.
+    store: Literal["auto", "cache", "stream"] = "auto"
     #: Side in pixels of the stored square; null: 32 for cifar10, 224 for pictures to distort, 512 for scored ones.
     picture_size: Annotated[int, Field(ge=16, le=2048)] | None = None
     #: How a scored picture becomes squares: its short side scaled to `picture_size` and squares cut along the long
@@ -111,6 +117,11 @@ class DataConfig(Section):
             raise ValueError(
                 f"data.root: got '{self.root}', but data.dataset 'photos' is the photographs of installed packages; "
                 "data.dataset 'folder' takes clean pictures of your own"
+            )
+        if self.store == "stream" and not self.scored:
+            raise ValueError(
+                f"data.store: got 'stream' with data.dataset '{self.dataset}', whose pictures are made once and kept; "
+                "expected 'auto' or 'cache'"
             )
         if self.dataset == "folder" and not self.root:
             raise ValueError("data.dataset 'folder' needs data.root, the folder of clean pictures")

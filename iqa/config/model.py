@@ -15,13 +15,17 @@ class MixtureConfig(Section):
 
     #: Dimensions of the projection; many dimensions drive responsibilities to 0 and 1.
     dim: Annotated[int, Field(ge=1, le=512)] = 16
+    #: A variance for each component and dimension ("diag"), or one full covariance for all components ("tied").
     covariance: Literal["diag", "tied"] = "diag"
     #: Epochs without the mixture before EM starts it.
     warmup_epochs: Annotated[int, Field(ge=0)] = 1
     #: Starts of EM, of which the likeliest is kept.
     n_init: Positive = 4
+    #: Rounds of EM at most.
     max_iter: Positive = 100
+    #: Added to the diagonal of each covariance that EM finds.
     reg_covar: Annotated[float, Field(gt=0)] = 1e-3
+    #: Floor under every variance in training.
     min_variance: Annotated[float, Field(gt=0)] = 1e-3
     #: The mixture's learning rate relative to the head's: its centres must keep up with a projection that moves.
     lr_multiplier: Annotated[float, Field(gt=0, le=1000)] = 100.0
@@ -37,16 +41,20 @@ class ModelConfig(Section):
     backbone: str = "resnet18"
     #: Sizes at which the backbone looks at a picture, as shares of data.image_size; their features stand side by side.
     scales: Annotated[tuple[Annotated[float, Field(gt=0, le=4)], ...], Field(min_length=1, max_length=8)] = (1.0,)
+    #: Numbers of the embedding, which stands between features and head.
     feature_dim: Positive = 512
     #: Components of the mixture; 0 removes it (the control of every comparison).
     n_clusters: Annotated[int, Field(ge=0, le=1024)] = 8
+    #: Width of the head's hidden layer.
     hidden_dim: Positive = 512
     #: Heads that start differently, learn each by itself, and are averaged.
     heads: Annotated[int, Field(ge=1, le=64)] = 1
     #: Further heads for each backbone at each scale, which see its features alone, are taught the same and averaged
     #: with the others: heads that see different things err differently.
     part_heads: Annotated[int, Field(ge=0, le=16)] = 0
+    #: Share of the embedding and of the hidden layer that a training step leaves out.
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.3
+    #: Leave the backbone as it is: its features are computed once and kept, and the head alone is trained.
     freeze_backbone: bool = False
     #: First stages of a ResNet, EfficientNet or MobileNet that stay as they are while the rest is trained. What they
     #: make of every picture is kept, so that a step costs only what is trained: several times less at large pictures.
@@ -77,6 +85,11 @@ class ModelConfig(Section):
     #: Mean and standard deviation once more, with positions weighted to the picture's centre, where people look first.
     centre_pooling: bool = False
     mixture: MixtureConfig = MixtureConfig()
+
+    @property
+    def looks_once(self) -> bool:
+        """Whether what is kept of a picture's features or maps takes the picture's place in training."""
+        return self.freeze_backbone or self.frozen_stages > 0
 
     @field_validator("backbone")
     @classmethod

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,12 @@ import torch
 from iqa.config.data import DataConfig
 from iqa.data.manifest import SPLITS, UNIT, ScoreScale, digest, from_csv, validate
 from iqa.data.scored.joins import UNREADABLE
-from iqa.data.scored.load import load_scored, unheard
+from iqa.data.scored.load import ScoredSet, load_scored, unheard
 from iqa.data.splits import redraw
 from iqa.data.store.batches import Batches
 from iqa.data.store.cache import KNOWN_BY, cache_folder, glimpse, open_or_build, recipe_key
-from iqa.data.store.squares import count_squares, expected_squares, open_squares, squares_folder
+from iqa.data.store.squares import count_squares, expected_squares, open_squares, squares_digest, squares_folder
+from iqa.data.store.stream import Images
 from iqa.data.store.views import ViewPolicy
 from iqa.data.synthetic import distortions, pseudo_mos
 from iqa.data.synthetic.clean import CleanSource
@@ -34,6 +36,8 @@ __all__ = ["Batches", "Expected", "PixelStore", "expect", "prepare"]
 HELD = "held"
 #: Goes up when the same settings give other pictures or another layout.
 VERSION = 3
+#: Share of the disk's free room that pixels may take; else they are decoded whenever they are read.
+PIXELS_SHARE = 0.5
 #: Bytes of a table that is read twice without anybody noticing: some hundred thousand rows take seconds.
 LARGE_TABLE = 2 * 10**6
 
@@ -45,7 +49,7 @@ class PixelStore:
     Attributes:
         manifest: one row per picture, see `iqa.data.manifest.COLUMNS`.
         images: uint8 [R, 3, S, S], the squares, picture after picture; a private view of the cache file, which
-            writing to it does not change.
+            writing to it does not change, or decoded whenever they are read (`data.store`).
         starts: int64 [N + 1]; picture n has the squares starts[n] to starts[n + 1] - 1.
         scores: float32 [N] in [0, 1], higher is better.
         digest: SHA-256 (hex) of squares and manifest.
@@ -58,7 +62,7 @@ class PixelStore:
     """
 
     manifest: pd.DataFrame
-    images: torch.Tensor
+    images: Images
     starts: torch.Tensor
     scores: torch.Tensor
     digest: str
@@ -123,20 +127,21 @@ class PixelStore:
         return self.images[middle].permute(1, 2, 0).numpy().copy()
 
 
-def prepare(data: DataConfig, *, progress: bool | None = None, to_train: bool = True) -> PixelStore:
+def prepare(data: DataConfig, *, progress: bool | None = None, to_train: bool = True, once: bool = False) -> PixelStore:
     """Open the pictures of a data section, preparing them first where the cache lacks or has damaged them.
 
     Args:
         data: the settings; batch_size, num_workers and image_size have no influence on the result.
         progress: True, a bar; None, a bar on a terminal and lines elsewhere; False, nothing.
         to_train: refuse a scored set whose validation or test split could tell nothing.
+        once: the pictures will be looked at once, or next to it: `data.store` "auto" then keeps no pixels.
 
     Raises:
         UserError: the data set is missing, too small or has pictures or scores that cannot be used.
         IqaError: no room in the cache folder.
     """
     with one_step(f"opening {data.dataset}", shown=progress):
-        return _scored(data, progress, to_train) if data.scored else _synthetic(data, progress)
+        return _scored(data, progress, to_train, once) if data.scored else _synthetic(data, progress)
 
 
 @dataclass(frozen=True)
@@ -149,7 +154,8 @@ class Expected:
             reading a large table, or the hub, can tell.
         squares: of all pictures, about; of one, at most, where their number is not known.
         side: of a square in pixels.
-        digest: of the squares, where the cache has them.
+        digest: of the squares, where the cache has them or knows them.
+        kept: whether their pixels are, or will be, in the cache.
     """
 
     name: str
@@ -157,14 +163,15 @@ class Expected:
     squares: int
     side: int
     digest: str | None = None
+    kept: bool = True
 
     @property
     def missing(self) -> int:
         """Bytes that the cache lacks."""
-        return 0 if self.digest else 3 * self.side**2 * self.squares
+        return 3 * self.side**2 * self.squares if self.kept and not self.digest else 0
 
 
-def expect(data: DataConfig, *, to_train: bool = True) -> Expected:
+def expect(data: DataConfig, *, to_train: bool = True, once: bool = False) -> Expected:
     """What `prepare` will come to; a few pictures are decoded for it, and nothing is written.
 
     Raises:
@@ -177,15 +184,31 @@ def expect(data: DataConfig, *, to_train: bool = True) -> Expected:
         return Expected(name, samples, sum(samples.values()), source.picture_size, glimpse(root / name))
     views = ViewPolicy.from_config(data)
     if data.dataset == "huggingface" or _is_large(data):
-        return Expected(data.dataset, None, views.crops, views.side)
+        return Expected(data.dataset, None, views.crops, views.side, kept=data.store == "cache" or not once)
     with unheard():
         found = load_scored(data, judged_whole=not to_train, look=False)
     names = found.manifest["image"].sort_values().tolist()
     counts = {split: int((found.manifest["split"] == split).sum()) for split in SPLITS}
-    folder = squares_folder(root, data.dataset, found.fingerprint, names, views)
-    digest = glimpse(folder)
-    squares = expected_squares(names, found.read, views) if digest is None else count_squares(folder)
-    return Expected(folder.name, counts, squares, views.side, digest)
+    keep = _keeps(data, found, names, views, once=once)
+    folder = squares_folder(root, data.dataset, found.fingerprint, names, views, keep=keep)
+    there = glimpse(folder) is not None
+    squares = count_squares(folder) if there else expected_squares(names, found.read, views)
+    digest = squares_digest(folder, views) if there else None
+    return Expected(folder.name, counts, squares, views.side, digest, keep)
+
+
+def _keeps(data: DataConfig, found: ScoredSet, names: list[str], views: ViewPolicy, *, once: bool) -> bool:
+    """Whether the cache keeps pixels, as `data.store` says; "auto": those that are there, or are read often and fit."""
+    if data.store != "auto":
+        return data.store == "cache"
+    root = cache_folder(data.cache_dir)
+    if glimpse(squares_folder(root, data.dataset, found.fingerprint, names, views)) is not None:
+        return True
+    if once:
+        return False
+    beside = next(folder for folder in (root.absolute(), *root.absolute().parents) if folder.exists())
+    size = expected_squares(names, found.read, views) * 3 * views.side**2
+    return size <= PIXELS_SHARE * shutil.disk_usage(beside).free
 
 
 def _is_large(data: DataConfig) -> bool:
@@ -194,19 +217,20 @@ def _is_large(data: DataConfig) -> bool:
     return data.dataset == "csv" and table.is_file() and table.stat().st_size > LARGE_TABLE
 
 
-def _scored(data: DataConfig, progress: bool | None, to_train: bool) -> PixelStore:
-    """Pictures with people's scores: squares from the cache, scores and split from the table."""
+def _scored(data: DataConfig, progress: bool | None, to_train: bool, once: bool) -> PixelStore:
+    """Pictures with people's scores: squares from cache or files, scores and split from the table."""
     found = load_scored(data, judged_whole=not to_train)
     # In the order of names, whatever the split, so that all splits of a set share their squares.
     manifest = found.manifest.sort_values("image", ignore_index=True)
-    views = ViewPolicy.from_config(data)
+    views, names = ViewPolicy.from_config(data), manifest["image"].tolist()
     squares = open_squares(
         cache_folder(data.cache_dir),
         data.dataset,
         found.fingerprint,
-        manifest["image"].tolist(),
+        names,
         found.read,
         views,
+        keep=_keeps(data, found, names, views, once=once),
         workers=data.num_workers,
         progress=progress,
     )

@@ -16,6 +16,7 @@ import torch
 from filelock import FileLock, Timeout
 
 from iqa.config import ExperimentConfig
+from iqa.config.data import WITHOUT_INFLUENCE
 from iqa.config.reading import build_config
 from iqa.errors import IqaError, UserError, first_line
 from iqa.files import atomic_write, keep_aside, no_room, read_json, write_json
@@ -226,7 +227,7 @@ def check_same_experiment(ours: ExperimentConfig, theirs: dict[str, Any], path: 
     Raises:
         UserError: naming each setting that differs.
     """
-    free = {"experiment_name", "training.device", "data.num_workers", "data.cache_dir", "data.root"}
+    free = {"experiment_name", "training.device", "data.root", *WITHOUT_INFLUENCE}
     if ours.training.scheduler in ("reduce_on_plateau", "none"):
         free.add("training.epochs")
     before = build_config(theirs, where=str(path)).flat()

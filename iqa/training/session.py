@@ -68,7 +68,7 @@ class Session:
         if before is not None:
             config = settled(config, before["config"])
             check_same_experiment(config, before["config"], folder.last)
-        self.store = prepare(config.data, progress=progress)
+        self.store = prepare(config.data, progress=progress, once=config.model.looks_once)
         self.image_size = input_size(config, self.store)
         with one_step(f"loading {config.model.backbone}", shown=progress):  # from the hub, it may be
             backbone = start_backbone(config, self.image_size, load_weights=before is None)

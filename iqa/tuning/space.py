@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from iqa.config import ExperimentConfig
+from iqa.config.data import WITHOUT_INFLUENCE
 from iqa.config.reading import build_config
 from iqa.config.tuning import Choices, Range
 from iqa.errors import UserError, nearest
@@ -104,7 +105,7 @@ def describe(space: Space) -> dict[str, Any]:
 
 def settings_apart_from(config: ExperimentConfig, space: Space) -> dict[str, Any]:
     """Every setting that a study's figures depend on and that it does not search: what must stay as it was."""
-    free = {"experiment_name", "training.device", "data.num_workers", "data.cache_dir", "data.root", "tuning.trials"}
+    free = {"experiment_name", "training.device", "data.root", "tuning.trials", *WITHOUT_INFLUENCE}
     free |= {f"tuning.{name}" for name in ("confirmations", "range_values", "prune", "pruning_warmup")}
     return {
         key: value

@@ -55,7 +55,7 @@ class Workbench:
     def __init__(self, config: ExperimentConfig, *, progress: bool | None = None) -> None:
         self.device = choose_device(config.training.device)
         self._progress = progress
-        self._store = prepare(config.data, progress=progress)
+        self._store = prepare(config.data, progress=progress, once=config.model.looks_once)
         self._stores, self._backbones, self._features, self._reductions = _Kept(), _Kept(), _Kept(), _Kept()
 
     @property

@@ -1,4 +1,4 @@
-"""Batches on the device: from its own memory where the squares fit, else prefetched from the memory map."""
+"""Batches on the device: from its own memory where the squares fit, else prefetched from where they are read."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import threading
 from collections.abc import Iterator
 
 import torch
+
+from iqa.data.store.stream import Images
 
 #: Squares, uint8 [B, 3, S, S], or what is kept of each, on the device; and their rows in the store's images, int64
 #: [B] on the CPU.
@@ -26,12 +28,12 @@ class Batches:
         rows: int64 [n], those of them that are wanted.
         batch_size: squares per batch.
         device: where batches shall be.
-        resident: keep all squares on the device; None decides by its free memory (a CPU reads the map itself).
+        resident: keep all squares on the device; None decides by its free memory (a CPU reads them where they are).
     """
 
     def __init__(
         self,
-        images: torch.Tensor,
+        images: Images,
         rows: torch.Tensor,
         batch_size: int,
         device: torch.device | str,
@@ -66,7 +68,7 @@ class Batches:
     def _move(self) -> torch.Tensor:
         """All squares on the device, copied in portions: the host never holds them all."""
         shape = (len(self._rows), *self._images.shape[1:])
-        resident = torch.empty(shape, dtype=self._images.dtype, device=self._device)
+        resident = torch.empty(shape, dtype=self._images[0].dtype, device=self._device)
         for portion in torch.arange(len(self._rows)).split(1024):
             resident[portion[0] : portion[-1] + 1] = self._images[self._rows[portion]].to(self._device)
         return resident
@@ -78,7 +80,7 @@ def _free_memory(device: torch.device) -> float:
     return 0.0
 
 
-def _prefetch(images: torch.Tensor, parts: list[torch.Tensor], device: torch.device) -> Iterator[torch.Tensor]:
+def _prefetch(images: Images, parts: list[torch.Tensor], device: torch.device) -> Iterator[torch.Tensor]:
     """Copy `images[part]` to the device from a background thread, a few parts ahead of the consumer."""
     ready: queue.Queue[tuple[torch.Tensor, torch.cuda.Event | None] | Exception] = queue.Queue(AHEAD)
     stopped = threading.Event()

@@ -34,7 +34,7 @@ __all__ = [
 
 #: What helps where the cache cannot be.
 ELSEWHERE = "set data.cache_dir, or the environment variable IQA_CACHE, to a folder on another disk"
-SMALLER = "a smaller data.picture_size takes less"
+SMALLER = "a smaller data.picture_size takes less, and data.store stream keeps no pictures"
 
 #: Ends the name of a folder that is begun and can be gone on with.
 BEGUN = ".part"

@@ -1,4 +1,4 @@
-"""Scored pictures decoded once: the squares of each, packed one after the other.
+"""Scored pictures as squares: decoded once and packed in a row, or looked through and decoded whenever they are read.
 
 Neither scores nor splits are kept here, so that every split of a set, and every model, reads the same squares.
 """
@@ -6,6 +6,8 @@ Neither scores nor splits are kept here, so that every split of a set, and every
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import json
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -19,6 +21,7 @@ from torch import Tensor
 
 from iqa.data.store.cache import KNOWN_BY, open_or_build, recipe_key
 from iqa.data.store.pictures import picture_digest
+from iqa.data.store.stream import DecodedSquares, Images
 from iqa.data.store.views import ViewPolicy
 from iqa.errors import some
 from iqa.files import read_json, write_json
@@ -41,14 +44,15 @@ class Squares:
     """The squares of some pictures.
 
     Attributes:
-        images: uint8 [R, 3, S, S]; a private view of the cache file, which writing to it does not change.
+        images: uint8 [R, 3, S, S]; a private view of the cache file, which writing to it does not change, or squares
+            that are decoded when they are read.
         starts: int64 [N + 1]; picture n has the squares starts[n] to starts[n + 1] - 1, none if it is unreadable.
         unreadable: reasons by name of picture.
         known_by: what each picture is known by, "" for an unreadable one; see `picture_digest`.
-        digest: SHA-256 (hex) of it all.
+        digest: SHA-256 (hex) of what they are, whether they are kept or not.
     """
 
-    images: Tensor
+    images: Images
     starts: Tensor
     unreadable: dict[str, str]
     known_by: list[str]
@@ -63,6 +67,7 @@ def open_squares(
     read: Callable[[str], Image.Image],
     views: ViewPolicy,
     *,
+    keep: bool = True,
     workers: int = 4,
     progress: bool | None = None,
 ) -> Squares:
@@ -72,46 +77,60 @@ def open_squares(
         label: starts the name of the cache folder.
         fingerprint: changes when any of the pictures does.
         read: a picture by its name, RGB; ValueError where it cannot be decoded.
+        keep: keep their pixels; else the pictures are looked through once and decoded again whenever they are read.
 
     Raises:
         IqaError: no room for the cache.
     """
-    recipe = _recipe(fingerprint, names, views)
+    recipe = _recipe(fingerprint, names, views, keep=keep)
+    workers = max(1, workers)
 
     def build(folder: Path) -> None:
-        _write(folder, names, read, views, max(1, workers), progress)
+        _write(folder, names, read, views, workers, progress, keep=keep)
 
-    folder, digest = open_or_build(
-        root,
-        f"{label}-{recipe_key(recipe)}",
-        recipe,
-        build,
-        lambda: expected_squares(names, read, views) * 3 * views.side**2,
-    )
-    starts = np.load(folder / STARTS, allow_pickle=False)
-    shape = (int(starts[-1]), 3, views.side, views.side)
-    # "c": torch wants writable memory; writes stay in this process. Nothing at all cannot be mapped.
-    pixels = np.memmap(folder / PIXELS, np.uint8, "c", shape=shape) if shape[0] else np.empty(shape, np.uint8)
+    def size() -> int:
+        return expected_squares(names, read, views) * 3 * views.side**2 if keep else 0
+
+    folder, _ = open_or_build(root, f"{label}-{recipe_key(recipe)}", recipe, build, size)
+    starts = torch.from_numpy(np.load(folder / STARTS, allow_pickle=False))
     unreadable, known_by = read_json(folder / UNREADABLE), read_json(folder / KNOWN_BY)
-    return Squares(torch.from_numpy(pixels), torch.from_numpy(starts), unreadable, known_by, digest)
+    images: Images = DecodedSquares(names, read, views, starts, known_by, workers=workers)
+    if keep:
+        # "c": torch wants writable memory; writes stay in this process. Nothing at all cannot be mapped.
+        shape = images.shape
+        pixels = np.memmap(folder / PIXELS, np.uint8, "c", shape=shape) if shape[0] else np.empty(shape, np.uint8)
+        images = torch.from_numpy(pixels)
+    return Squares(images, starts, unreadable, known_by, squares_digest(folder, views))
 
 
-def squares_folder(root: Path, label: str, fingerprint: str, names: Sequence[str], views: ViewPolicy) -> Path:
-    """Where the squares of these pictures are, or will be."""
-    return root / f"{label}-{recipe_key(_recipe(fingerprint, names, views))}"
+def squares_folder(
+    root: Path, label: str, fingerprint: str, names: Sequence[str], views: ViewPolicy, *, keep: bool = True
+) -> Path:
+    """Where the squares of these pictures, or what is known of them, are or will be."""
+    return root / f"{label}-{recipe_key(_recipe(fingerprint, names, views, keep=keep))}"
 
 
 def count_squares(folder: Path) -> int:
-    """How many squares a folder of the cache holds."""
+    """How many squares a folder of the cache tells of."""
     return int(np.load(folder / STARTS, allow_pickle=False)[-1])
 
 
-def _recipe(fingerprint: str, names: Sequence[str], views: ViewPolicy) -> dict[str, Any]:
+def squares_digest(folder: Path, views: ViewPolicy) -> str:
+    """SHA-256 (hex) of what a folder's squares are: of which pictures' pixels, and how they are cut."""
+    known = {"version": VERSION, "views": views.to_dict(), "known_by": read_json(folder / KNOWN_BY)}
+    content = hashlib.sha256(json.dumps(known, sort_keys=True).encode())
+    content.update(np.load(folder / STARTS, allow_pickle=False).tobytes())
+    return content.hexdigest()
+
+
+def _recipe(fingerprint: str, names: Sequence[str], views: ViewPolicy, *, keep: bool) -> dict[str, Any]:
     return {
         "source": fingerprint,
         "pictures": recipe_key({"names": list(names)}),
         "views": views.to_dict(),
         "version": VERSION,
+        # Left out where they are kept, as early versions keep them all.
+        **({} if keep else {"pixels": "not kept"}),
     }
 
 
@@ -131,18 +150,21 @@ def _write(
     views: ViewPolicy,
     workers: int,
     progress: bool | None,
+    *,
+    keep: bool,
 ) -> None:
     starts = np.zeros(len(names) + 1, dtype=np.int64)
     unreadable: dict[str, str] = {}
     known_by, several = [], []
+    doing = "decoding" if keep else "looking through"
     with (
-        (folder / PIXELS).open("wb") as file,
-        progress_bar(total=len(names), desc="decoding", unit="picture", shown=progress) as bar,
+        (folder / PIXELS).open("wb") if keep else contextlib.nullcontext() as file,
+        progress_bar(total=len(names), desc=doing, unit="picture", shown=progress) as bar,
     ):
         for number, (squares, known, frames) in enumerate(_decoded(names, read, views, workers)):
             if isinstance(squares, str):
                 unreadable[names[number]] = squares
-            else:
+            elif file is not None:
                 file.write(squares.transpose(0, 3, 1, 2).tobytes())
             if frames > 1:
                 several.append(names[number])

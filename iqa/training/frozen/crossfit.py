@@ -29,8 +29,9 @@ from iqa.training.build import build_model
 from iqa.training.feeds import FeatureFeed, Feed
 from iqa.training.loop import Trainer
 
-#: Heads that are trained anew, and the fewest contents that they are trained on and asked about.
-FOLDS, LEAST_CONTENTS = 5, 3
+#: Heads that are trained anew, the fewest contents that they are trained on and asked about, and the fewest pictures of
+#: one: a correlation needs two.
+FOLDS, LEAST_CONTENTS, LEAST_PICTURES = 5, 3, 2
 
 Answers = tuple[Said, NDArray[np.float64]]
 
@@ -104,7 +105,10 @@ def _folds(store: PixelStore) -> Iterator[PixelStore]:
     folds = min(FOLDS, len(set(contents)))
     if folds < LEAST_CONTENTS:
         return
-    for learned, held in GroupKFold(folds, shuffle=True, random_state=0).split(known, groups=contents):
+    parts = list(GroupKFold(folds, shuffle=True, random_state=0).split(known, groups=contents))
+    if min(len(held) for _, held in parts) < LEAST_PICTURES:
+        return
+    for learned, held in parts:
         drawn = np.full(len(split), "test", dtype=object)
         drawn[known[learned]], drawn[known[held]] = "train", "val"
         yield replace(store, manifest=store.manifest.assign(split=drawn))
