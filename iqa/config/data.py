@@ -20,7 +20,7 @@ Preset = Literal[
 #: The batch size of `train`, and of "auto" where nothing but learning limits it.
 USUAL_BATCH = 128
 #: Settings of this section that change no result.
-WITHOUT_INFLUENCE = frozenset({"data.num_workers", "data.cache_dir", "data.store"})
+WITHOUT_INFLUENCE = frozenset({"data.num_workers", "data.cache_dir", "data.store", "data.licence"})
 #: Samples made of a set without scores where the config says nothing.
 SYNTHETIC_SAMPLES = {"train": 2000, "val": 500, "test": 500}
 
@@ -54,6 +54,8 @@ class DataConfig(Section):
     image_root: str | None = None
     #: Name on the Hugging Face hub, for dataset "huggingface" without `root`.
     hub_name: str | None = None
+    #: Terms under which pictures and scores may be used, as the model's card shall repeat them, such as "CC BY 4.0".
+    licence: str | None = None
     columns: ColumnsConfig = ColumnsConfig()
     #: Whether the table's first row names its columns; null: seen from its content.
     header: bool | None = None

@@ -146,7 +146,9 @@ def _training(source: Source) -> Iterator[str]:
     yield f"Pictures: {config.data.dataset}" + (f" ({known.paper})" if known else "")
     if source.counts:
         yield "Split: " + ", ".join(f"{source.counts[name]} {name}" for name in SPLITS if name in source.counts)
-    yield "Licence of these pictures and scores: that of their authors, which no file of the experiment holds"
+    stated = dict.fromkeys(each.data.licence for each in source.configs if each.data.licence)
+    unknown = "that of their authors; `data.licence` would say it here"
+    yield f"Licence of these pictures and scores: {', '.join(map(_cell, stated)) or unknown}"
     if len(source.configs) > 1:
         yield f"The mean of {len(source.configs)} models: {', '.join(map(_model, source.configs))}"
         return

@@ -72,6 +72,13 @@ def numbers_of(card: str) -> set[str]:
     return set(re.findall(r"\d+(?:\.\d+)?", card))
 
 
+def test_the_licence_is_the_one_that_was_stated(tmp_path: Path) -> None:
+    silent = write_card(write(tmp_path / "silent", None)).read_text()
+    assert "Licence of these pictures and scores: that of their authors; `data.licence` would say it here" in silent
+    stated = write_card(write(tmp_path / "stated", None, dataset="photos", licence="CC BY 4.0")).read_text()
+    assert "Licence of these pictures and scores: CC BY 4.0\n" in stated
+
+
 def test_every_number_of_a_card_is_found_in_the_files(tmp_path: Path, results: dict[str, Any]) -> None:
     folder = write(tmp_path / "photos", results)
     write_json(folder / "visualizations" / "koniq" / RESULTS, results | {"n": 77})
