@@ -686,7 +686,7 @@ def test_a_server_lost_on_the_way_is_caught_up_with(
         tracker.log_epoch(epoch(1))
         with monkeypatch.context() as broken:
             broken.setattr(MlflowClient, "log_batch", lost)
-            broken.setattr(outbox, "reachable", lambda uri: False)
+            broken.setattr(outbox, "trouble_with", lambda uri: "does not answer")
             tracker.log_epoch(epoch(2))
             until(lambda: (folder / PENDING).is_file())
         tracker.log_epoch(epoch(3))

@@ -24,6 +24,7 @@ VERBS = {
     "promote": "make a tested model the one that others rely on",
     "score": "score pictures with a trained model",
     "serve": "serve a trained model over HTTP",
+    "sync": "send to MLflow what it has missed",
     "doctor": "check the machine and every prepared file",
 }
 #: Those of them that stand in a room of their own.

@@ -33,6 +33,8 @@ RANDOM_NAME = r"[a-z]+-[a-z]+-\d{1,4}"
 BATCHED = ("batch", "metrics", "tags")
 #: Pixels of a picture in a description, beside which a run's facts still fit on a laptop's screen.
 PREVIEW = (560, 560)
+#: What goes to the place of files, which may fail while the server takes figures.
+CARRY_FILES = frozenset({"text", "files", "picture", "preview", "model", "test"})
 #: What can be handed over in parts, and what the parts are of.
 DIVISIBLE, ENTRIES = (*BATCHED, "params"), ("params", "metrics", "tags")
 

@@ -7,7 +7,8 @@ from typing import Any
 
 from iqa.errors import IqaError, UserError, cut, first_line
 from iqa.files import read_json, write_json
-from iqa.tracking.store import connect, good_manners, judge, public_uri, reachable, shown, tracking_uri
+from iqa.tracking.answers import answer_of
+from iqa.tracking.store import connect, demand, good_manners, public_uri, shown, tracking_uri
 
 NOTE = "mlflow.json"
 #: What a training run holds at the root of its artifacts, and an experiment folder on disk.
@@ -55,15 +56,15 @@ def fetch_experiment(uri: str, destination: Path, *, store: str | None = None) -
     if scheme != "runs" or not run_id or "/" in run_id:
         raise UserError("this names no MLflow run", got=cut(uri), expected="runs:/<run id>")
     address = tracking_uri(store)
-    if not reachable(address):
-        raise IqaError(f"the tracking server {shown(address)} does not answer", fix="check that it runs")
+    demand(address)
     client = connect(address)
     try:
         run = client.get_run(run_id)
         stored = {item.path for item in client.list_artifacts(run_id)}
     except Exception as error:
-        if judge(error) == "unreachable":
-            raise IqaError(f"the tracking server {shown(address)} failed", got=first_line(error)) from error
+        answer = answer_of(error)
+        if answer.verdict == "unreachable":
+            raise IqaError(f"the tracking server {shown(address)} {answer.told}", got=first_line(error)) from error
         raise UserError(
             f"{cut(uri)} is not in {shown(address)}",
             fix="copy the run id from the UI, and set MLFLOW_TRACKING_URI to the store that holds it",

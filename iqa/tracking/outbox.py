@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import queue
 import re
@@ -13,10 +12,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from iqa.errors import cut, first_line
-from iqa.files import write_text
-from iqa.tracking.delivery import PENDING, SENDERS, Delivery, create_run, entries, halves, joined, neighbours
+from iqa.tracking.answers import Answer, Verdict, answer_of
+from iqa.tracking.delivery import (
+    CARRY_FILES,
+    PENDING,
+    SENDERS,
+    Delivery,
+    create_run,
+    entries,
+    halves,
+    joined,
+    neighbours,
+)
 from iqa.tracking.notes import read_run_note, write_run_note
-from iqa.tracking.store import Verdict, check_uri, connect, judge, reachable, shown
+from iqa.tracking.pending import read_pending, write_pending
+from iqa.tracking.store import check_uri, connect, shown, trouble_with
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -24,6 +34,8 @@ if TYPE_CHECKING:
 #: Run ids of runs that no server has seen yet begin so.
 UNBORN = "pending-"
 RETRY_SECONDS = 30.0
+#: Deliveries in a row that a server may fail at, and still be tried with the next.
+FAILURES = 3
 #: MLflow's word for a run that is gone, with all that it could be told.
 NO_SUCH_RUN = "RESOURCE_DOES_NOT_EXIST"
 #: Different warnings of one run, and bytes of each: what is wrong with one figure may be wrong with a thousand.
@@ -44,10 +56,11 @@ class Outbox:
     def __init__(self, uri: str, directory: Path | None, gather: float = 0) -> None:
         self.uri, self._gather = uri, gather
         self._directory = Path(directory).resolve() if directory else None
-        self._kept: list[Delivery] = self._read_pending()
+        self._kept: list[Delivery] = read_pending(self._directory) if self._directory else []
         self._aliases: dict[str, str] = {}
         self._client: MlflowClient | None = None
-        self._next_try = 0.0
+        self._next_try = self._files_next_try = 0.0
+        self._failures, self._hung = 0, False
         self._warned: set[str] = set()
         self._hurry = False
         self._queue: queue.Queue[Delivery | None] = queue.Queue()
@@ -65,11 +78,16 @@ class Outbox:
             UserError: the tracking URI cannot be used.
         """
         check_uri(self.uri)
-        if not reachable(self.uri):
-            self._lost()
+        if trouble := trouble_with(self.uri):
+            self._lost(trouble)
             return
         self.client()
         self._resend()
+
+    @property
+    def waiting(self) -> int:
+        """Deliveries that are kept until the server takes them."""
+        return len(self._kept)
 
     def open(self, opening: Delivery) -> Verdict | None:
         """Send `opening` while the caller waits, then start the thread that sends the rest.
@@ -109,7 +127,7 @@ class Outbox:
         if self._kept and self._directory:
             warn(
                 f"{len(self._kept)} deliveries to MLflow wait in {self._directory / PENDING}; they are sent "
-                "when this experiment is resumed or evaluated"
+                f"when this experiment is resumed or evaluated, or by: iqa sync {self._directory}"
             )
         elif self._kept:
             warn(f"{len(self._kept)} deliveries to MLflow are lost")
@@ -124,7 +142,8 @@ class Outbox:
                     waiting.append(self._queue.get(timeout=max(0.0, until - time.monotonic())))
             for together in neighbours([item for item in waiting if item]):
                 self._pass_on(together)
-        if self._kept and not self._hurry:
+        # A server that takes requests and says nothing would keep the end of a training waiting.
+        if self._kept and not self._hurry and not self._hung:
             self._resend()
 
     def _pass_on(self, together: list[Delivery]) -> None:
@@ -135,7 +154,7 @@ class Outbox:
 
     def _deliver(self, together: list[Delivery]) -> list[Delivery]:
         """Hand over what MLflow takes together; returns what has to wait."""
-        if self.down or self._hurry:
+        if self._waits(together[0]):
             return together
         several = len(together) > 1 or entries(together[0]) > 1
         verdict = self._attempt(joined(together), several=several)
@@ -145,20 +164,56 @@ class Outbox:
             return [waiting for each in parts for waiting in self._deliver([each])]
         return together if verdict in ("unreachable", "later") else []
 
+    def _waits(self, delivery: Delivery) -> bool:
+        """Whether it is of no use to try it now."""
+        files_wait = delivery["what"] in CARRY_FILES and time.monotonic() < self._files_next_try
+        return self.down or self._hurry or files_wait
+
     def _attempt(self, delivery: Delivery, *, several: bool = False) -> Verdict | None:
         """Send; None if delivered, else what to do with it. A refusal of several is not told: they are tried apart."""
+        what = delivery["what"]
+        # A login page takes a file and says that all is well.
+        if what in CARRY_FILES and (trouble := trouble_with(self.uri)):
+            self._lost(trouble)
+            return "unreachable"
         try:
             self._send(delivery)
         except Exception as error:
-            verdict = judge(error)
-            if verdict == "unreachable":
-                self._lost(error)
-            elif verdict == "refused" and several and getattr(error, "error_code", None) != NO_SUCH_RUN:
+            answer = answer_of(error)
+            of_several = several and getattr(error, "error_code", None) != NO_SUCH_RUN
+            if of_several and (answer.verdict == "refused" or (answer.verdict == "later" and answer.server)):
                 return "apart"
-            elif verdict == "later" or delivery["what"] != "reopen":
-                self._warn_once(f"MLflow took no {delivery['what']}: {first_line(error)}")
-            return verdict
+            if answer.verdict == "unreachable":
+                return self._failed(what, answer)
+            if answer.verdict == "later" or what != "reopen":
+                self._warn_once(f"MLflow took no {what}: {self._sentence(answer)}")
+            if answer.verdict == "later" and what in CARRY_FILES and not answer.server:
+                self._files_next_try = time.monotonic() + RETRY_SECONDS
+            return answer.verdict
+        self._failures, self._hung = 0, False
         return None
+
+    def _failed(self, what: str, answer: Answer) -> Verdict:
+        """What becomes of a delivery that failed: does the server take other things?"""
+        alive = answer.server or what in CARRY_FILES
+        if alive and what not in ("create", "reopen") and not trouble_with(self.uri):
+            if what in CARRY_FILES:
+                self._files_next_try = time.monotonic() + RETRY_SECONDS
+            else:
+                self._failures += 1
+            if self._failures < FAILURES:
+                words = (
+                    f"MLflow took no {what} yet: {self._sentence(answer)}; what it does not take is kept and sent later"
+                )
+                self._warn_once(words, answer.told)
+                return "later"
+        self._hung = answer.hangs
+        self._lost(answer.told)
+        return "unreachable"
+
+    def _sentence(self, answer: Answer) -> str:
+        """An answer as a sentence of its own."""
+        return f"the tracking server {shown(self.uri)} {answer.told}" if answer.server else answer.told
 
     def _send(self, delivery: Delivery) -> None:
         client = self.client()
@@ -196,11 +251,11 @@ class Outbox:
 
     def _resend(self) -> None:
         """Send all that was kept, in order, and keep again what still fails."""
-        waiting = self._read_pending() if self._directory else self._kept
-        if waiting and not reachable(self.uri):
-            self._lost()
+        waiting = read_pending(self._directory) if self._directory else self._kept
+        if waiting and (trouble := trouble_with(self.uri)):
+            self._lost(trouble)
             return
-        was_down, self._next_try = self.down, 0.0
+        was_down, self._next_try, self._files_next_try, self._failures = self.down, 0.0, 0.0, 0
         self._kept = [kept for together in neighbours(waiting) for kept in self._deliver(together)]
         self._write_pending()
         if was_down and not self.down:
@@ -212,52 +267,25 @@ class Outbox:
             self._kept += deliveries
             self._write_pending()
 
-    def _lost(self, error: BaseException | None = None) -> None:
+    def _lost(self, told: str) -> None:
         self._next_try = time.monotonic() + RETRY_SECONDS
-        # A refused connection needs no more words; a locked or failing database does.
-        reason = f" ({first_line(error)})" if error and "API request" not in str(error) else ""
-        self._warn_once(
-            f"the tracking server {shown(self.uri)} does not answer{reason}; training goes on, its "
-            "history stays in the experiment folder and is sent to MLflow later"
-        )
+        self._warn_once(f"the tracking server {shown(self.uri)} {told}; what it misses is kept and sent later")
 
-    def _warn_once(self, message: str) -> None:
-        if message in self._warned or len(self._warned) > MOST_WARNINGS:
+    def _warn_once(self, message: str, cause: str = "") -> None:
+        """Tell it, unless it, or its cause, was told before."""
+        if (cause or message) in self._warned or len(self._warned) > MOST_WARNINGS:
             return
-        self._warned.add(message)
+        self._warned.add(cause or message)
         warn(message if len(self._warned) <= MOST_WARNINGS else "what else MLflow does not take is no longer told")
-
-    def _read_pending(self) -> list[Delivery]:
-        if self._directory is None or not (self._directory / PENDING).is_file():
-            return []
-        deliveries = []
-        for line in (self._directory / PENDING).read_text(encoding="utf-8").splitlines():
-            try:
-                deliveries.append(json.loads(line))
-            except ValueError:
-                continue  # a line cut short by a crash
-        return deliveries
 
     def _write_pending(self) -> None:
         if self._directory is None:
             return
-        if not self._kept:
-            (self._directory / PENDING).unlink(missing_ok=True)
-            return
-        text = "".join(json.dumps(delivery) + "\n" for delivery in self._kept)
         try:
-            write_text(self._directory / PENDING, text)
+            write_pending(self._directory, self._kept)
         except Exception as error:
             self._warn_once(f"what MLflow missed cannot be kept: {first_line(error)}")
 
 
 def warn(message: str) -> None:
     log.warning("warning: %s", cut(message, WARNING_LENGTH))
-
-
-def relative_path(path: Path, directory: Path | None) -> str:
-    """`path` relative to the experiment folder if it lies inside, so that a moved folder still delivers."""
-    path = Path(path).resolve()
-    if directory and path.is_relative_to(Path(directory).resolve()):
-        return str(path.relative_to(Path(directory).resolve()))
-    return str(path)

@@ -1,4 +1,4 @@
-"""Reaching the place where MLflow keeps runs: its address, whether it answers, and what a refusal means."""
+"""Reaching the place where MLflow keeps runs: its address, and whether it answers."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from iqa.errors import IqaError, UserError, cut, first_line
+from iqa.tracking.answers import PAGE, answer_of, said_of
 from iqa.tracking.embedded import database_file, make_database
 
 if TYPE_CHECKING:
@@ -37,14 +38,9 @@ PROBE_SECONDS = 5
 #: Limits of MLflow: entries of one batch.
 PARAMS_PER_BATCH, METRICS_PER_BATCH, TAGS_PER_BATCH = 100, 800, 100
 DATABASE_PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
-#: MLflow's error codes for what will be refused again, however often it is sent.
-REFUSED = {"INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "RESOURCE_ALREADY_EXISTS", "BAD_REQUEST"}
 
 #: Kinds of address that are read as SQLAlchemy does: a password ends at the last @.
 DATABASES = (*DATABASE_PORTS, "postgres", "mariadb", "oracle", "redis", "rediss")
-
-#: What to do with a delivery that failed: give it up, try its parts, keep it, or keep it and all that follow.
-Verdict = Literal["refused", "apart", "later", "unreachable"]
 
 
 def tracking_uri(wanted: str | None = None, noted: str | None = None) -> str:
@@ -134,25 +130,45 @@ def bad_uri(uri: str, reason: object) -> UserError:
     )
 
 
-def reachable(uri: str) -> bool:
-    """Whether something answers at `uri` within seconds. A file always counts as reachable."""
+def trouble_with(uri: str) -> str | None:
+    """What keeps the store at `uri` from being used, found within seconds and said as it follows its address; or None.
+
+    A file is always taken to be fine.
+    """
     if uri.startswith(("http://", "https://")):
         from mlflow.tracking._tracking_service.utils import get_default_host_creds
         from mlflow.utils.rest_utils import http_request
 
         try:
-            http_request(get_default_host_creds(uri), "/health", "GET", max_retries=0, timeout=PROBE_SECONDS)
-        except Exception:
-            return False
-        return True
+            answer = http_request(get_default_host_creds(uri), "/health", "GET", max_retries=0, timeout=PROBE_SECONDS)
+        except Exception as error:
+            return answer_of(error).told
+        if answer.status_code >= 400 and answer.status_code != 404:
+            return said_of(answer.status_code, answer.text)
+        return PAGE if answer.text.lstrip().startswith("<") and answer.status_code != 404 else None
     server = database_server(uri)
     if server is None:
-        return True
+        return None
     try:
         socket.create_connection(server, timeout=PROBE_SECONDS).close()
     except OSError:
-        return False
-    return True
+        return "does not answer"
+    return None
+
+
+def reachable(uri: str) -> bool:
+    """Whether the store at `uri` can be used, as far as seconds tell."""
+    return trouble_with(uri) is None
+
+
+def demand(uri: str) -> None:
+    """See to it that the store at `uri` can be used.
+
+    Raises:
+        IqaError: it cannot, and why.
+    """
+    if trouble := trouble_with(uri):
+        raise IqaError(f"the tracking server {shown(uri)} {trouble}", fix="check that it runs, and its address")
 
 
 @contextmanager
@@ -174,15 +190,15 @@ def asking(
         UserError: `refused`, with what the store said.
         IqaError: the store does not answer.
     """
-    if not reachable(address):
-        raise IqaError(f"the tracking server {shown(address)} does not answer", fix="check that it runs")
+    demand(address)
     try:
         yield
     except IqaError:
         raise
     except Exception as error:
-        if judge(error) == "unreachable":
-            raise IqaError(f"the tracking server {shown(address)} failed", got=first_line(error)) from error
+        answer = answer_of(error)
+        if answer.verdict == "unreachable":
+            raise IqaError(f"the tracking server {shown(address)} {answer.told}", got=first_line(error)) from error
         if not isinstance(error, errors):
             raise
         raise UserError(refused, got=first_line(error), expected=expected, fix=fix) from error
@@ -200,29 +216,6 @@ def database_server(uri: str) -> tuple[str, int] | None:
     except Exception:
         return None  # who opens it says what is wrong with it
     return (parts.host, parts.port or usual_port) if parts.host else None
-
-
-def judge(error: BaseException) -> Verdict:
-    """Tell what will be refused again from what a later attempt may deliver."""
-    code = getattr(error, "error_code", None)
-    if code in REFUSED or isinstance(error, IqaError):
-        return "refused"
-    if code == "TEMPORARILY_UNAVAILABLE" or "API request to" in str(error) or _lost_connection(error):
-        return "unreachable"
-    if isinstance(error, FileNotFoundError | IsADirectoryError | TypeError | ValueError):
-        return "refused"
-    return "later"
-
-
-def _lost_connection(error: BaseException | None) -> bool:
-    while error is not None:
-        # requests' own errors are OSErrors; its names tell them from those of the local disk.
-        if isinstance(error, ConnectionError | TimeoutError):
-            return True
-        if type(error).__module__.startswith(("requests", "urllib3")):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
 
 
 def public_uri(uri: str) -> str:

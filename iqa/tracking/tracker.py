@@ -16,7 +16,8 @@ from iqa.records import EpochRecord
 from iqa.tracking.delivery import now
 from iqa.tracking.endings import PROCESS_TAG
 from iqa.tracking.names import CALLED, Figures, grouped, metric_names
-from iqa.tracking.outbox import UNBORN, Outbox, relative_path
+from iqa.tracking.outbox import UNBORN, Outbox
+from iqa.tracking.pending import relative_path
 from iqa.tracking.store import public_uri
 from iqa.tracking.view import NOTE, artifact_link, children_link, run_link, spaced, view_link
 
