@@ -8,8 +8,8 @@ import psutil
 import torch
 
 from iqa.config import ExperimentConfig
+from iqa.data.expected import Expected, expect
 from iqa.data.manifest import SPLITS
-from iqa.data.prepared import Expected, expect
 from iqa.data.store.cache import cache_folder
 from iqa.data.synthetic.prepare import CHUNK_BYTES
 from iqa.device import autocast, choose_device, choose_precision

@@ -27,7 +27,7 @@ FLOORS = [
     [{"data.splits"}, {"data.store"}],
     [{"data.audit.twins"}],
     [{"data.scored"}, {"data.synthetic"}],
-    [{"data.prepared"}, {"data.audit"}],
+    [{"data.prepared", "data.expected"}, {"data.audit"}],
     [{"training"}],
     [{"forecast"}],
     [{"scoring"}],

@@ -15,7 +15,7 @@ import iqa
 from iqa import progress
 from iqa.commands.main import VERBS, main
 from iqa.config.reading import build_config
-from iqa.data import prepared
+from iqa.data import expected
 from iqa.files import roughly
 from iqa.forecast import forecast
 
@@ -95,7 +95,10 @@ def test_scored_pictures_are_counted_and_nothing_is_said_of_the_table_yet(
 ) -> None:
     said = forecast(build_config(table))
     assert said.pictures == "28/4/8 pictures"
-    assert max(said.caches.values()) == 40 * 3 * 48**2
+    # A frozen backbone needs no pixels but once; who wants them kept is told what they take.
+    assert sum(said.caches.values()) == 40 * 800 * 2
+    table["data"]["store"] = "cache"
+    assert max(forecast(build_config(table)).caches.values()) == 40 * 3 * 48**2
     assert caplog.text == ""
     iqa.train(table, output=Path(table["data"]["cache_dir"]) / "experiments")
     assert "28 train, 4 val, 8 test" in caplog.text
@@ -103,7 +106,8 @@ def test_scored_pictures_are_counted_and_nothing_is_said_of_the_table_yet(
 
 
 def test_of_a_large_table_is_said_what_is_known(table: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(prepared, "LARGE_TABLE", 10)
+    monkeypatch.setattr(expected, "LARGE_TABLE", 10)
+    table["data"]["store"] = "cache"
     said = forecast(build_config(table))
     assert said.pictures == "all pictures that its table names"
     assert said.each > 3 * 48**2

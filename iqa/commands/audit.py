@@ -1,12 +1,14 @@
 """Looks for what would spoil a training: `iqa audit DATA [--fail_on none|copies|any] [--data.key value ...]`.
 
 DATA is a folder with a table of scores in it, or the table. Writes audits/<name>/ with audit.json, groups.csv, which
-data.groups takes, and a page with the pictures that belong together. Exit code 1 if what `--fail_on` names was found.
+data.groups takes, and a page with the pictures that belong together and those whose scores are contradicted by pictures
+that look alike. Exit code 1 if what `--fail_on` names was found.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +21,12 @@ if TYPE_CHECKING:
 
 #: Names of the files that are written.
 REPORT, GROUPS, PAGE = "audit.json", "groups.csv", "audit.html"
+#: How files end that may be tables or something else.
+NOTES = (".txt", ".json", ".jsonl")
 #: Bytes of these for each picture, with room for the thumbnails of the page and for libraries.
-EACH, THUMBNAILS, LIBRARIES = 1300, 2 * 10**6, 300 * 10**6
+EACH, THUMBNAILS, LIBRARIES = 1300, 3 * 10**6, 900 * 10**6
+#: Bytes of memory for what is known of each picture, its features the most of it.
+KNOWN = 8000
 
 
 def main(arguments: list[str]) -> None:
@@ -35,7 +41,7 @@ def main(arguments: list[str]) -> None:
 
     data, count = settle(config.data)
     folder = Path(options.output or Path("audits") / name)
-    disk, memory = THUMBNAILS + EACH * count, LIBRARIES + HELD * min(BUFFERED, max(4, data.num_workers))
+    disk, memory = THUMBNAILS + EACH * count, LIBRARIES + KNOWN * count + HELD * min(BUFFERED, max(4, data.num_workers))
     what = f"{count:,} pictures and their scores"
     tell(
         f"audit: {what}; about {roughly(disk)} of disk, {roughly(memory)} of memory; writes {folder}, the cache",
@@ -105,7 +111,9 @@ def find_table(folder: Path) -> Path:
 
     if not folder.is_dir():
         raise UserError(f"{folder} is neither a folder nor a table", expected="pictures with a table of their scores")
-    tables = sorted(path for path in folder.iterdir() if path.suffix.lower() in TABLES)
+    tables = sorted(path for path in folder.iterdir() if path.suffix.lower() in TABLES and path.is_file())
+    if len(tables) > 1:
+        tables = [path for path in tables if path.suffix.lower() not in NOTES or names_pictures(path)]
     if len(tables) != 1:
         raise UserError(
             f"{folder} has {len(tables) or 'no'} tables of scores",
@@ -116,23 +124,73 @@ def find_table(folder: Path) -> Path:
     return tables[0]
 
 
+def names_pictures(path: Path) -> bool:
+    """Whether a file is a table that names pictures: notes and settings lie beside tables, too."""
+    from iqa.data.scored.cells import is_picture, share
+    from iqa.data.scored.tables import SAMPLE, open_table
+
+    try:
+        frame = open_table(path).frame.iloc[:SAMPLE]
+    except UserError:
+        return False
+    return any(share(list(cells), is_picture) > 0.5 for _, cells in frame.items())
+
+
 def show(done: Audit, folder: Path) -> None:
     """What was found on the terminal, and where every file is."""
     files, copies, split, scores = (done.sections[name] for name in ("files", "copies", "split", "scores"))
-    print(f"files   {files['readable']} of {files['pictures']} pictures can be read")
-    print(f"copies  {copies['together']} pictures belong to another: {copies['groups']} groups in all")
+    print(f"files    {files['readable']} of {files['pictures']} pictures can be read")
+    print(f"copies   {copies['together']} pictures are copies or variants of another: {copies['groups']} groups in all")
     counts = ", ".join(f"{split[each]['pictures']} {each}" for each in ("train", "val", "test"))
     margin = (
         "" if split["srcc_margin"] is None else f"; an SRCC of .85 on the test is sure to +- {split['srcc_margin']:.3f}"
     )
-    print(f"split   {counts}{margin}")
-    print(f"scores  {scores['min']:g} to {scores['max']:g}, mean {scores['mean']:.3g}, {scores['different']} different")
+    print(f"split    {counts}{margin}")
+    low, high, mean = (scores[name] for name in ("min", "max", "mean"))
+    print(f"scores   {low:g} to {high:g}, mean {mean:.3g}, {scores['different']} different")
+    for section, line in (*ratings_said(done.sections), *suspects_said(done.sections["suspects"])):
+        print(f"{section:<8} {line}")
     print("findings:" if done.findings else "nothing odd was found")
     for finding in done.findings:
-        print(f"  {finding.section:<7} {finding}")
+        print(f"  {finding.section:<8} {finding}")
     print("files:")
     for each in (REPORT, GROUPS, PAGE):
         print(f"  {folder / each}")
+
+
+def ratings_said(sections: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """What the noise of the scores leaves a model to reach, and what the ratings tell; nothing where nothing tells."""
+    scores, raters = sections["scores"], sections.get("raters")
+    ceilings = {"raters": scores["ceiling_by_raters"], "twins": scores["ceiling_by_twins"]}
+    known = [f"{value:.3f} by {by}" for by, value in ceilings.items() if value is not None]
+    if known:
+        yield "", f"their own noise lets no model honestly exceed an SRCC of {', '.join(known)}"
+    if raters is None:
+        return
+    least, usual, most = (raters["ratings_a_picture"][each] for each in ("min", "median", "max"))
+    kept = f"{raters['raters_kept']:,} of " if raters["raters_kept"] != raters["raters"] else ""
+    one = "rater" if raters["raters"] == 1 else "raters"
+    by = f" by {kept}{raters['raters']:,} {one}" if raters["raters"] else ", nobody knows by whom"
+    each = f"{least} to {most} a picture, median {usual:g}" if least < most else f"{most} a picture"
+    yield "raters", f"{raters['ratings']:,} ratings{by}; {each}"
+    found = raters["reliability"]
+    if found:
+        share = f"{found['reliability']:.3f} ({found['low']:.3f} to {found['high']:.3f})"
+        yield "", f"halves of the {found['way']} agree to SRCC {found['halves']:.3f}: reliability {share}"
+    if raters["standard_error"] is not None:
+        yield "", f"standard error of a score {raters['standard_error']:.3g} on average"
+    if raters["raters"]:
+        end = " and left out" if raters["rejected"] and raters["rejected_left_out"] else ""
+        rejected = f"{len(raters['rejected'])} rejected{end}"
+        yield "", f"{raters['judged']} of {raters['raters']} {one} can be judged; {rejected}"
+
+
+def suspects_said(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """How many scores are contradicted by pictures that look alike; nothing where too few pictures tell."""
+    if facts["srcc_of_expected"] is not None:
+        scores = "score is" if facts["count"] == 1 else "scores are"
+        srcc = f"they tell scores to SRCC {facts['srcc_of_expected']:.2f}"
+        yield "suspects", f"{facts['count']} {scores} far from those of pictures that look alike ({srcc})"
 
 
 def refuse(done: Audit, fail_on: str) -> None:

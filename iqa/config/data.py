@@ -32,7 +32,9 @@ Column = str | Annotated[int, Field(ge=0)] | None
 class ColumnsConfig(Section):
     """Where a table keeps what; null: found by usual names (image, mos, ...), or absent; "": there is none."""
 
+    #: Names of the picture files.
     image: Column = None
+    #: What people said of each picture.
     score: Column = None
     #: Pictures of one content (one reference, one scene, one photographer) never cross splits.
     group: Column = None
@@ -40,15 +42,22 @@ class ColumnsConfig(Section):
     split: Column = None
     #: A part of the set that results are also given for.
     subset: Column = None
+    #: Who gave a rating, where `data.ratings` is "long"; without it raters cannot be judged.
+    rater: Column = None
+    #: Where `data.ratings` is "wide": the columns of the raters; "counts": those that count ratings, one a score of the
+    #: scale. Null: found by usual names with numbers (rater1, rater2, ...; 1, 2, ... or c1, c2, ...).
+    ratings: list[str | Annotated[int, Field(ge=0)]] | None = None
 
 
 class DataConfig(Section):
     """Which pictures, how many, and how they reach the model."""
 
+    #: Which pictures: clean ones to distort (photos, cifar10, folder), a table of your own (csv), the hub's
+    #: (huggingface), or a published set by its name.
     dataset: Literal[SyntheticSet, OwnSet, Preset] = "cifar10"
     #: Local copy of the data set: the folder as its authors ship it, or the folder of clean pictures.
     root: str | None = None
-    #: Table of scores, for dataset "csv": CSV, TSV, parquet or xlsx; relative to `root` where that is given.
+    #: Table of scores, for dataset "csv": CSV, TSV, parquet, JSON or xlsx; relative to `root` where that is given.
     csv: str | None = None
     #: Folder that the table's picture names are relative to, itself relative to `root`; null: the table's own.
     image_root: str | None = None
@@ -59,13 +68,22 @@ class DataConfig(Section):
     columns: ColumnsConfig = ColumnsConfig()
     #: Whether the table's first row names its columns; null: seen from its content.
     header: bool | None = None
+    #: Whether a high score means a good picture, or, as with DMOS, a bad one.
     score_direction: Literal["higher_is_better", "lower_is_better"] = "higher_is_better"
-    #: Ends of the scale of the scores; null: the least and the greatest score of the table.
+    #: How a table holds several ratings of a picture, whose mean becomes its score: "long", a row for each rating;
+    #: "wide", a column for each rater; "counts", a column for each score of the scale, with how many gave it. Null: one
+    #: score a picture.
+    ratings: Literal["long", "wide", "counts"] | None = None
+    #: Leave out raters whom the tests of the ITU reject (`iqa.data.scored.ratings.screening`); `iqa audit` names them
+    #: in any case.
+    screen_raters: bool = False
+    #: Ends of the scale of the scores; null: the least and the greatest score (or rating) of the table.
     score_range: tuple[float, float] | None = None
     #: What to do about pictures that are missing or unreadable and scores that are none.
     on_error: Literal["fail", "skip"] = "fail"
     #: Shares of train, val and test, where the set has no split of its own.
     split_shares: tuple[Share, Share, Share] = (0.7, 0.1, 0.2)
+    #: Of the split that is drawn.
     split_seed: Annotated[int, Field(ge=0)] = 0
     #: What never crosses a drawn split, where the set names no groups: "auto", copies and variants of a picture and
     #: series of one scene, which are looked for; "none", only files that are the same; or a CSV file with the columns
@@ -73,7 +91,9 @@ class DataConfig(Section):
     groups: str = "auto"
     #: At most so many pictures of each split; null: all of a scored set, 2000/500/500 made of one without scores.
     train_samples: Annotated[int, Field(ge=4)] | None = None
+    #: The same for validation.
     val_samples: Annotated[int, Field(ge=4)] | None = None
+    #: The same for the test.
     test_samples: Annotated[int, Field(ge=4)] | None = None
     #: Pictures of a training step; "auto": as many as the GPU holds, so that an epoch keeps 16 steps.
     batch_size: Annotated[int, Field(ge=2)] | Literal["auto"] = USUAL_BATCH
@@ -94,6 +114,7 @@ class DataConfig(Section):
     image_size: Annotated[int, Field(ge=32, le=2048)] | None = None
     #: Share of pictures left untouched.
     pristine_share: Share = 1 / 26
+    #: Of what is made of clean pictures: which of them are in which split, distortions, crops.
     seed: Annotated[int, Field(ge=0)] = 0
     #: Prepared pictures and features; null: $IQA_CACHE or ~/.cache/iqa.
     cache_dir: str | None = None
@@ -131,9 +152,22 @@ class DataConfig(Section):
             raise ValueError("data.dataset 'csv' needs data.csv, the table of pictures and scores")
         if self.dataset == "huggingface" and not (self.root or self.hub_name):
             raise ValueError("data.dataset 'huggingface' needs data.root (a local folder) or data.hub_name")
+        self._refuse_idle_ratings()
         if self.dataset in get_args(Preset) and not self.root:
             raise ValueError(f"data.dataset '{self.dataset}' needs data.root, the folder as its authors ship it")
         return self
+
+    def _refuse_idle_ratings(self) -> None:
+        """Settings of ratings where nobody reads them."""
+        idle = {
+            "data.columns.rater": self.columns.rater is not None and self.ratings != "long",
+            "data.columns.ratings": self.columns.ratings is not None and self.ratings not in ("wide", "counts"),
+            "data.screen_raters": self.screen_raters and self.ratings not in ("long", "wide"),
+        }
+        for name, useless in idle.items():
+            if useless:
+                kinds = {"data.columns.rater": "long", "data.columns.ratings": "wide or counts"}
+                raise ValueError(f"{name} is for data.ratings {kinds.get(name, 'long or wide')}, got {self.ratings}")
 
     @model_validator(mode="after")
     def _possible_numbers(self) -> DataConfig:

@@ -16,9 +16,13 @@ from iqa.config.tuning import TuningConfig
 class TrackingConfig(Section):
     """Where MLflow writes; null leaves MLflow's own defaults and environment variables in charge."""
 
+    #: Whether anything goes to MLflow; false leaves it out.
     enabled: bool = True
+    #: MLflow's server or database; null: MLFLOW_TRACKING_URI, else ./mlflow.db.
     uri: str | None = None
+    #: Experiment in MLflow that runs go to; null: MLFLOW_EXPERIMENT_NAME, else iqa.
     experiment: str | None = None
+    #: Log the use of processor, memory, disk, network and GPU.
     system_metrics: bool = True
     #: Log the trained model so that mlflow.pyfunc can load and serve it.
     log_model: bool = True
@@ -27,6 +31,7 @@ class TrackingConfig(Section):
 class ExperimentConfig(Section):
     """One experiment, whole."""
 
+    #: Of its folder under experiments/ and of its run in MLflow.
     experiment_name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
     data: DataConfig = DataConfig()
     model: ModelConfig = ModelConfig()

@@ -20,6 +20,7 @@ SCHEDULER_PARAMS: dict[str, set[str]] = {
 class LossConfig(Section):
     """Weights of the parts of the loss."""
 
+    #: Of the smooth L1 distance between predicted and true scores.
     smooth_l1: Annotated[float, Field(ge=0)] = 1.0
     #: Of 1 - PLCC over the batch.
     correlation: Annotated[float, Field(ge=0)] = 0.5
@@ -38,12 +39,17 @@ class LossConfig(Section):
 class TrainingConfig(Section):
     """The optimisation."""
 
+    #: Passes over the training pictures.
     epochs: Positive = 50
     #: Stop after so many epochs without a better validation SRCC; 0: never.
     early_stopping: Annotated[int, Field(ge=0)] = 0
+    #: Of the head; that of backbone and mixture is relative to it.
     learning_rate: Annotated[float, Field(gt=0, le=10)] = 1e-3
+    #: The optimiser's; the mixture, biases and norms have none.
     weight_decay: Annotated[float, Field(ge=0)] = 1e-4
+    #: How weights follow gradients.
     optimizer: Literal["adam", "adamw", "sgd"] = "adam"
+    #: How the learning rate changes over the epochs.
     scheduler: Literal["reduce_on_plateau", "cosine", "one_cycle", "none"] = "reduce_on_plateau"
     #: Arguments of the scheduler: mode, factor, patience, min_lr | eta_min | pct_start, div_factor, final_div_factor.
     scheduler_params: dict[str, float | int | str] = Field(default_factory=dict)
@@ -62,8 +68,11 @@ class TrainingConfig(Section):
     #: Find out how far scores may be off and which pictures are usual: a frozen backbone's head is trained five
     #: times more; of a trained one half of the validation pictures no longer choose the epoch.
     intervals: bool = True
+    #: Of the backbone; "auto": bfloat16 where the hardware has it. Mixture, scores and metrics are float32.
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    #: Of the first weights, the order of pictures, dropout and EM.
     seed: Annotated[int, Field(ge=0)] = 0
+    #: auto (the first GPU, else the CPU), cpu, mps, cuda or cuda:N.
     device: Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")] = "auto"
 
     @model_validator(mode="after")

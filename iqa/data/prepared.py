@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import shutil
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,11 +14,11 @@ import torch
 from iqa.config.data import DataConfig
 from iqa.data.manifest import SPLITS, UNIT, ScoreScale, digest, from_csv, validate
 from iqa.data.scored.joins import UNREADABLE
-from iqa.data.scored.load import ScoredSet, load_scored, unheard
-from iqa.data.splits import redraw
+from iqa.data.scored.load import ScoredSet, load_scored
+from iqa.data.splits import redraw, refuse_useless
 from iqa.data.store.batches import Batches
 from iqa.data.store.cache import KNOWN_BY, cache_folder, glimpse, open_or_build, recipe_key
-from iqa.data.store.squares import count_squares, expected_squares, open_squares, squares_digest, squares_folder
+from iqa.data.store.squares import expected_squares, open_squares, squares_folder
 from iqa.data.store.stream import Images
 from iqa.data.store.views import ViewPolicy
 from iqa.data.synthetic import distortions, pseudo_mos
@@ -30,7 +29,7 @@ from iqa.errors import UserError
 from iqa.files import read_json
 from iqa.progress import one_step
 
-__all__ = ["Batches", "Expected", "PixelStore", "expect", "prepare"]
+__all__ = ["Batches", "PixelStore", "prepare"]
 
 #: Validation pictures that choose no epoch, once they are set aside.
 HELD = "held"
@@ -38,8 +37,6 @@ HELD = "held"
 VERSION = 3
 #: Share of the disk's free room that pixels may take; else they are decoded whenever they are read.
 PIXELS_SHARE = 0.5
-#: Bytes of a table that is read twice without anybody noticing: some hundred thousand rows take seconds.
-LARGE_TABLE = 2 * 10**6
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,60 +141,7 @@ def prepare(data: DataConfig, *, progress: bool | None = None, to_train: bool = 
         return _scored(data, progress, to_train, once) if data.scored else _synthetic(data, progress)
 
 
-@dataclass(frozen=True)
-class Expected:
-    """What preparing a data section will come to, told before it is done.
-
-    Attributes:
-        name: of the cache's folder.
-        pictures: of each split, about, while the set's pictures were never looked at for copies; None where only
-            reading a large table, or the hub, can tell.
-        squares: of all pictures, about; of one, at most, where their number is not known.
-        side: of a square in pixels.
-        digest: of the squares, where the cache has them or knows them.
-        kept: whether their pixels are, or will be, in the cache.
-    """
-
-    name: str
-    pictures: dict[str, int] | None
-    squares: int
-    side: int
-    digest: str | None = None
-    kept: bool = True
-
-    @property
-    def missing(self) -> int:
-        """Bytes that the cache lacks."""
-        return 3 * self.side**2 * self.squares if self.kept and not self.digest else 0
-
-
-def expect(data: DataConfig, *, to_train: bool = True, once: bool = False) -> Expected:
-    """What `prepare` will come to; a few pictures are decoded for it, and nothing is written.
-
-    Raises:
-        UserError: as `prepare` raises it for what shows before pictures are decoded.
-    """
-    root = cache_folder(data.cache_dir)
-    if not data.scored:
-        source, samples = load_clean(data), _samples(data)
-        name = f"{data.dataset}-{recipe_key(_recipe(data, source))}"
-        return Expected(name, samples, sum(samples.values()), source.picture_size, glimpse(root / name))
-    views = ViewPolicy.from_config(data)
-    if data.dataset == "huggingface" or _is_large(data):
-        return Expected(data.dataset, None, views.crops, views.side, kept=data.store == "cache" or not once)
-    with unheard():
-        found = load_scored(data, judged_whole=not to_train, look=False)
-    names = found.manifest["image"].sort_values().tolist()
-    counts = {split: int((found.manifest["split"] == split).sum()) for split in SPLITS}
-    keep = _keeps(data, found, names, views, once=once)
-    folder = squares_folder(root, data.dataset, found.fingerprint, names, views, keep=keep)
-    there = glimpse(folder) is not None
-    squares = count_squares(folder) if there else expected_squares(names, found.read, views)
-    digest = squares_digest(folder, views) if there else None
-    return Expected(folder.name, counts, squares, views.side, digest, keep)
-
-
-def _keeps(data: DataConfig, found: ScoredSet, names: list[str], views: ViewPolicy, *, once: bool) -> bool:
+def keeps_pixels(data: DataConfig, found: ScoredSet, names: list[str], views: ViewPolicy, *, once: bool) -> bool:
     """Whether the cache keeps pixels, as `data.store` says; "auto": those that are there, or are read often and fit."""
     if data.store != "auto":
         return data.store == "cache"
@@ -209,12 +153,6 @@ def _keeps(data: DataConfig, found: ScoredSet, names: list[str], views: ViewPoli
     beside = next(folder for folder in (root.absolute(), *root.absolute().parents) if folder.exists())
     size = expected_squares(names, found.read, views) * 3 * views.side**2
     return size <= PIXELS_SHARE * shutil.disk_usage(beside).free
-
-
-def _is_large(data: DataConfig) -> bool:
-    """Whether a user's own table takes long to read."""
-    table = Path(data.root or "").expanduser() / (data.csv or "")
-    return data.dataset == "csv" and table.is_file() and table.stat().st_size > LARGE_TABLE
 
 
 def _scored(data: DataConfig, progress: bool | None, to_train: bool, once: bool) -> PixelStore:
@@ -230,7 +168,7 @@ def _scored(data: DataConfig, progress: bool | None, to_train: bool, once: bool)
         names,
         found.read,
         views,
-        keep=_keeps(data, found, names, views, once=once),
+        keep=keeps_pixels(data, found, names, views, once=once),
         workers=data.num_workers,
         progress=progress,
     )
@@ -240,6 +178,8 @@ def _scored(data: DataConfig, progress: bool | None, to_train: bool, once: bool)
         found.report.settle(data.on_error)
     manifest = manifest[readable].reset_index(drop=True)
     validate(manifest)
+    if squares.unreadable and to_train:
+        refuse_useless(manifest["split"].to_numpy(), manifest["score"].to_numpy())
     kept = np.append(True, readable.to_numpy())
     return PixelStore(
         manifest=manifest,
@@ -259,13 +199,13 @@ def _scored(data: DataConfig, progress: bool | None, to_train: bool, once: bool)
 def _synthetic(data: DataConfig, progress: bool | None) -> PixelStore:
     """Clean pictures, distorted and given pseudo-MOS by the recipe: one square each."""
     source = load_clean(data)
-    recipe = _recipe(data, source)
+    recipe = recipe_of(data, source)
     folder, cached = open_or_build(
         cache_folder(data.cache_dir),
         f"{data.dataset}-{recipe_key(recipe)}",
         recipe,
         lambda empty: build_pictures(empty, source, data, progress),
-        lambda: 3 * source.picture_size**2 * sum(_samples(data).values()),
+        lambda: 3 * source.picture_size**2 * sum(samples_of(data).values()),
     )
     manifest = from_csv(folder / MANIFEST)
     validate(manifest)
@@ -286,12 +226,12 @@ def _synthetic(data: DataConfig, progress: bool | None) -> PixelStore:
     )
 
 
-def _samples(data: DataConfig) -> dict[str, int]:
+def samples_of(data: DataConfig) -> dict[str, int]:
     """How many pictures of each split are made of a set without scores."""
     return {split: data.samples(split) or 0 for split in SPLITS}
 
 
-def _recipe(data: DataConfig, source: CleanSource) -> dict[str, Any]:
+def recipe_of(data: DataConfig, source: CleanSource) -> dict[str, Any]:
     return {
         "dataset": data.dataset,
         "source": source.fingerprint,

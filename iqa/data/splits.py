@@ -19,7 +19,7 @@ VAL_SHARE = 0.1
 TRIES = 64
 #: A draw is good enough with this share of the pictures in the wrong split.
 TOLERANCE = 0.001
-#: A correlation needs so many pictures.
+#: A correlation needs so many pictures, and a split that is drawn so many contents: one tells nothing of others.
 LEAST = 2
 
 
@@ -126,7 +126,7 @@ def redraw(content: np.ndarray, split: np.ndarray, seed: int) -> np.ndarray:
     drawn = np.array(split, dtype=object)
     learned = drawn != "test"
     share = float((drawn[learned] == "val").mean())
-    drawn[learned] = split_by_group(content[learned], (1 - share, share), seed, ("train", "val"))
+    drawn[learned] = split_by_group(content[learned], (1 - share, share), seed, ("train", "val"), LEAST)
     return drawn
 
 
@@ -172,6 +172,33 @@ def refuse_partial_groups(table: pd.DataFrame, where: str = "the set") -> None:
             expected="a group in every row, or in none: pictures of one group stay in one split",
             fix="complete the column (merged cells keep their value in the first row alone: table[column].ffill() in "
             "pandas fills the others), or set data.columns.group to '' if each picture stands alone",
+        )
+
+
+def refuse_few(table: pd.DataFrame) -> None:
+    """Refuse to draw splits from so few contents that validation or test would be one of them.
+
+    Args:
+        table: as `complete_split` takes it.
+
+    Raises:
+        UserError: fewer contents than LEAST in each split that is drawn, and as many for training.
+    """
+    split = table["split"].to_numpy()
+    named = set(split)
+    whole = len(named) == 1
+    drawn = [name for name in ("val", "test") if whole or (name not in named and "" not in named)]
+    found = contents(table if whole else table[split == "train"])
+    count, least = len(set(found)), LEAST * (1 + len(drawn))
+    # Where the set names no training pictures there is another word on it.
+    if drawn and len(found) and count < least:
+        raise UserError(
+            f"too few contents to draw {' and '.join(drawn)} from: {count}",
+            got=f"{len(found)} pictures of {count} contents",
+            expected=f"at least {least}, {LEAST} in each split: pictures of one content stay together, and one content "
+            "tells nothing of others",
+            fix="give more contents, or a split of your own (data.columns.split); where pictures of a content are not "
+            "alike, set data.columns.group to '', or data.groups to none",
         )
 
 

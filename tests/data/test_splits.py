@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from iqa.data.manifest import SPLITS
-from iqa.data.splits import complete_split, refuse_useless, split_by_group
+from iqa.data.splits import complete_split, redraw, refuse_few, refuse_useless, split_by_group
 from iqa.errors import UserError
 
 SHARES = (0.7, 0.1, 0.2)
@@ -151,3 +151,32 @@ def test_splits_that_tell_nothing_are_refused(split: list[str], scores: list[flo
 
 def test_two_scores_that_differ_are_enough() -> None:
     refuse_useless(np.array(["train", "val", "val", "test", "test"], dtype=object), np.array([1.0, 1, 2, 3, 1]))
+
+
+@pytest.mark.parametrize(
+    ("split", "group", "message"),
+    [
+        ([""] * 5, None, r"draw val and test from: 5(?s:.*)at least 6"),
+        ([""] * 50, ["a", "b", "c", "d", "e"] * 10, r"from: 5(?s:.*)50 pictures of 5 contents"),
+        (["train"] * 5, None, "val and test from: 5"),
+        (["train"] * 3 + ["test"] * 9, None, r"draw val from: 3(?s:.*)at least 4"),
+        (["train"] * 3 + ["val"] * 9, None, "draw test from: 3"),
+    ],
+)
+def test_too_few_contents_to_draw_from_are_refused(split: list[str], group: list[str] | None, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        refuse_few(table(split, group))
+
+
+@pytest.mark.parametrize(
+    "split", [[""] * 6, ["train"] * 4 + ["test"], ["train", "val", "test"], ["val", "test"], ["train", ""]]
+)
+def test_what_is_enough_or_refused_elsewhere_is_let_through(split: list[str]) -> None:
+    refuse_few(table(split))
+
+
+def test_validation_that_is_drawn_anew_has_two_contents() -> None:
+    content = np.array([f"c{number}" for number in range(9)])
+    split = np.array(["train"] * 7 + ["val", "test"], dtype=object)
+    for seed in range(5):
+        assert (redraw(content, split, seed) == "val").sum() == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,12 @@ def test_folds_are_whole_contents_and_leave_the_test_alone(cache: Path) -> None:
         assert not contents["train"] & contents["val"]
         assert list(fold.indices("test")) == list(store.indices("test"))
     assert (asked == (split != "test")).all(), "each once"
+
+
+def test_a_fold_of_a_single_picture_leaves_no_folds(cache: Path) -> None:
+    store = prepare(build_config(settings(cache)).data)
+    few = store.manifest.groupby("content", sort=False).head(1).head(8)
+    assert list(_folds(replace(store, manifest=few.assign(split=["train"] * 6 + ["val"] * 2)))) == []
 
 
 def test_half_of_the_validation_contents_can_be_set_aside(cache: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 import torch
 from tiny_model import picture
 
-from iqa.data.prepared import expect
+from iqa.data.expected import expect
 from iqa.data.store.squares import PIXELS
 from iqa.errors import UserError
 from iqa.training.checkpoints import ExperimentFolder, load_checkpoint

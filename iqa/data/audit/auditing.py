@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -14,16 +14,23 @@ from iqa.config.data import DataConfig
 from iqa.data.audit.facts import look_into
 from iqa.data.audit.files import file_findings, not_taken
 from iqa.data.audit.findings import Finding, of_names
+from iqa.data.audit.raters import ceiling_findings, ceilings, rater_facts, rater_findings, twin_pairs
 from iqa.data.audit.scores import score_facts, score_findings
 from iqa.data.audit.split import split_facts, split_findings
+from iqa.data.audit.suspects import LEAST, Suspects, find_suspects, suspect_facts, suspect_findings
 from iqa.data.audit.twins.groups import group_by, linked, pairs_of
 from iqa.data.audit.twins.links import Links, open_links
 from iqa.data.audit.twins.looks import small_reader
 from iqa.data.scored.copies import find_copies
 from iqa.data.scored.load import ScoredSet, load_scored, unheard
+from iqa.data.scored.ratings.rated import Ratings
+from iqa.data.scored.ratings.screening import judge
 from iqa.data.store.cache import cache_folder
 from iqa.data.store.pictures import SUFFIXES
 from iqa.errors import UserError
+
+if TYPE_CHECKING:
+    from iqa.data.audit.sight import Sight
 
 #: Bytes of a picture that is held while it is looked into, and pictures at once.
 HELD, BUFFERED = 30 * 10**6, 64
@@ -39,6 +46,7 @@ class Audit:
         groups: int64 [N], the same number for copies, variants and series.
         sections: figures by section, as JSON knows them.
         findings: what is odd, section by section.
+        suspects: scores that pictures which look alike contradict; None where too few pictures tell.
     """
 
     found: ScoredSet
@@ -46,6 +54,7 @@ class Audit:
     groups: np.ndarray
     sections: dict[str, Any]
     findings: list[Finding]
+    suspects: Suspects | None = None
 
     @property
     def names(self) -> list[str]:
@@ -122,10 +131,13 @@ def audit(data: DataConfig, *, progress: bool | None = None) -> Audit:
     links = open_links(cache_folder(data.cache_dir), found.fingerprint, names, small, workers=data.num_workers)
     same = find_copies([root / name for name in names]) if root else np.arange(len(names))
     groups = group_by(names, same, links)
-    facts = look_into(names, found.read, root, workers=data.num_workers, progress=progress)
-    scores = score_facts(
-        found.scale.from_unit(table["score"].astype(np.float64)).to_numpy(), facts["sharpness"].to_numpy()
-    )
+    sight = _sight(len(names))
+    facts, features = look_into(names, found.read, root, sight, workers=data.num_workers, progress=progress)
+    own = found.scale.from_unit(table["score"].astype(np.float64)).to_numpy()
+    suspects = None if features is None else find_suspects(features, own, _contents(table, groups))
+    raters = _raters(data, found, progress)
+    scores = score_facts(own, facts["sharpness"].to_numpy())
+    scores |= ceilings(raters, own, twin_pairs(names, same, links, facts))
     split = table["split"].to_numpy(dtype=object)
     splits = split_facts(split, groups)
     sections = {
@@ -133,6 +145,8 @@ def audit(data: DataConfig, *, progress: bool | None = None) -> Audit:
         "copies": _linked_counts(same, links, groups),
         "split": splits,
         "scores": scores,
+        **({"raters": raters} if raters else {}),
+        "suspects": suspect_facts(suspects, names, own),
     }
     findings = [
         *file_findings(facts),
@@ -140,8 +154,37 @@ def audit(data: DataConfig, *, progress: bool | None = None) -> Audit:
         *_copy_findings(names, groups, same),
         *split_findings(names, split, groups, splits),
         *score_findings(scores, higher_is_better=found.scale.higher_is_better),
+        *ceiling_findings(scores),
+        *rater_findings(raters),
+        *suspect_findings(suspects, names),
     ]
-    return Audit(found, facts, groups, sections, findings)
+    return Audit(found, facts, groups, sections, findings, suspects)
+
+
+def _sight(count: int) -> Sight | None:
+    """What pictures are looked at with for suspects, where there are enough of them."""
+    if count < LEAST:
+        return None
+    from iqa.data.audit.sight import Sight  # torch takes seconds
+
+    return Sight()
+
+
+def _contents(table: pd.DataFrame, groups: np.ndarray) -> np.ndarray:
+    """A number for each picture, the same for one group of the table and for copies and variants."""
+    _, first, content = np.unique(table["content"].to_numpy(dtype=str), return_index=True, return_inverse=True)
+    return linked(len(table), pairs_of(first[content]), pairs_of(groups))
+
+
+def _raters(data: DataConfig, found: ScoredSet, progress: bool | None) -> dict[str, Any] | None:
+    """Figures on single ratings, also on those of raters who are left out."""
+    if found.ratings is None:
+        return None
+    every: Ratings | None = found.ratings
+    if data.screen_raters:
+        with unheard():
+            every = load_scored(data.model_copy(update={"screen_raters": False}), judged_whole=True, look=False).ratings
+    return rater_facts(found.ratings, judge(every or found.ratings), left_out=data.screen_raters, progress=progress)
 
 
 def _linked_counts(same: np.ndarray, links: Links, groups: np.ndarray) -> dict[str, Any]:
@@ -164,11 +207,13 @@ def _members(count: int, pairs: np.ndarray) -> int:
 
 
 def _copy_findings(names: list[str], groups: np.ndarray, same: np.ndarray) -> list[Finding]:
+    # Neither is ever one.
     copies = [names[row] for row in np.flatnonzero(np.isin(same, pairs_of(same)[:, 0]))]
     _, number, sizes = np.unique(groups, return_inverse=True, return_counts=True)
     alike = [names[row] for row in np.argsort(groups, kind="stable") if sizes[number[row]] > 1]
+    same_file = "pictures are the same file under another name"
     said = f"of {len(names)} pictures are copies or variants of another: {len(sizes)} groups in all"
     return [
-        *of_names("copies", "same_bytes", "pictures are the same file under another name", copies),
-        *of_names("copies", "alike", said, alike),
+        *of_names("copies", "same_bytes", same_file, same_file, copies),
+        *of_names("copies", "alike", said, said, alike),
     ]

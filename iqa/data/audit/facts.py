@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -13,6 +13,9 @@ from PIL import Image
 from iqa.data.store.pictures import FORMATS
 from iqa.processes import in_threads
 from iqa.progress import progress_bar
+
+if TYPE_CHECKING:
+    from iqa.data.audit.sight import Glance, Sight
 
 #: Longest side at which sharpness is measured: that of larger pictures is not comparable otherwise.
 MEASURED = 512
@@ -26,37 +29,55 @@ def look_into(
     names: Sequence[str],
     read: Callable[[str], Image.Image],
     root: Path | None,
+    sight: Sight | None = None,
     *,
     workers: int = 4,
     progress: bool | None = None,
-) -> pd.DataFrame:
+) -> tuple[pd.DataFrame, np.ndarray | None]:
     """Decode every picture once.
 
     Args:
         read: a picture by its name, RGB; ValueError where it cannot be decoded.
         root: the folder of their files; None where they are none.
+        sight: what turns pictures into features.
 
     Returns:
         A row for each, in order: `image`; `fault`, "" where it is whole; `width` and `height`, 0 where it is not;
         `spread`, the standard deviation of its brightness in [0, 127.5]; `colour`, whether its channels differ;
         `sharpness`, >= 0, the logarithm of 1 plus the variance of its Laplacian; `kind`, its format by its first
-        bytes and `expected` by its name, "" where either is not known.
+        bytes and `expected` by its name, "" where either is not known. And the features, float16 [N, sight.size], NaN
+        where a picture cannot be decoded; None without `sight`.
     """
 
-    def fact(name: str) -> dict[str, Any]:
+    def fact(name: str) -> tuple[dict[str, Any], Glance | None]:
         kinds = _kinds(root / name) if root else {"kind": "", "expected": ""}
         try:
-            return {"image": name, "fault": "", **measure(read(name)), **kinds}
+            picture = read(name)
+            glance = sight.glance(picture) if sight else None
+            return {"image": name, "fault": "", **measure(picture), **kinds}, glance
         except ValueError as error:
             nothing = {"width": 0, "height": 0, "spread": np.nan, "colour": True, "sharpness": np.nan}
-            return {"image": name, "fault": str(error), **nothing, **kinds}
+            return {"image": name, "fault": str(error), **nothing, **kinds}, None
 
     rows: list[dict[str, Any]] = []
+    features = np.full((len(names), sight.size), np.nan, dtype=np.float16) if sight else None
+    waiting: dict[int, Glance] = {}
+
+    def see() -> None:
+        if sight and features is not None and waiting:
+            features[list(waiting)] = sight.features(list(waiting.values()))
+            waiting.clear()
+
     with progress_bar(total=len(names), desc="looking into pictures", unit="picture", shown=progress) as bar:
-        for row in in_threads(fact, names, workers=workers, at_once=AT_ONCE):
+        for row, glance in in_threads(fact, names, workers=workers, at_once=AT_ONCE):
+            if glance is not None:
+                waiting[len(rows)] = glance
             rows.append(row)
+            if len(waiting) == AT_ONCE:
+                see()
             bar.update()
-    return pd.DataFrame(rows)
+        see()
+    return pd.DataFrame(rows), features
 
 
 def measure(picture: Image.Image) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from iqa.data.audit.findings import Finding, of_names
+from iqa.data.audit.findings import Finding, of_count, of_names
 from iqa.data.scored.tables import TABLES
 from iqa.data.store.pictures import SUFFIXES
 
@@ -29,15 +29,20 @@ def file_findings(facts: pd.DataFrame) -> list[Finding]:
     misnamed = [f"{row.image} ({row.kind})" for row in other.itertuples()]
     short, pixels = fine[["width", "height"]].min(axis=1), fine["width"] * fine["height"]
     grey = fine["image"][~fine["colour"].astype(bool)].tolist()
-    return [
-        *of_names("files", "unreadable", "pictures cannot be read", broken),
-        *of_names("files", "misnamed", "pictures are of another type than their name says", misnamed),
-        *of_names("files", "tiny", f"pictures have a side below {TINY} pixels", fine["image"][short < TINY].tolist()),
-        *of_names("files", "huge", f"pictures have over {HUGE:,} pixels", fine["image"][pixels > HUGE].tolist()),
-        *of_names("files", "blank", "pictures are blank", fine["image"][fine["spread"] < BLANK].tolist()),
-        # A set of grey pictures alone is one that is meant to be so.
-        *of_names("files", "grey", "pictures have no colour, and others have", grey if len(grey) < len(fine) else []),
-    ]
+    # A set of grey pictures alone is one that is meant to be so.
+    grey = grey if len(grey) < len(fine) else []
+    tiny, huge = fine["image"][short < TINY].tolist(), fine["image"][pixels > HUGE].tolist()
+    blank = fine["image"][fine["spread"] < BLANK].tolist()
+    each = (
+        ("unreadable", "picture cannot be read", "pictures cannot be read", broken),
+        ("misnamed", "picture is of another type than its name says",
+         "pictures are of another type than their names say", misnamed),
+        ("tiny", f"picture has a side below {TINY} pixels", f"pictures have a side below {TINY} pixels", tiny),
+        ("huge", f"picture has over {HUGE:,} pixels", f"pictures have over {HUGE:,} pixels", huge),
+        ("blank", "picture is blank", "pictures are blank", blank),
+        ("grey", "picture has no colour, and others have", "pictures have no colour, and others have", grey),
+    )  # fmt: skip
+    return [finding for kind, one, several, names in each for finding in of_names("files", kind, one, several, names)]
 
 
 def not_taken(root: Path, taken: set[str]) -> list[Finding]:
@@ -57,8 +62,10 @@ def not_taken(root: Path, taken: set[str]) -> list[Finding]:
             pictures.append(name.as_posix())
         else:
             others[path.suffix.lower() or "no suffix"] += 1
-    found = of_names("files", "unlisted", f"pictures in {root} are not in the table", pictures)
-    if others:
-        kinds = ", ".join(f"{count} {suffix}" for suffix, count in others.most_common())
-        found.append(Finding("files", "no_pictures", f"files in {root} that are no pictures: {kinds}", others.total()))
-    return found
+    end = f"in {root}"
+    found = of_names(
+        "files", "unlisted", f"picture {end} is not in the table", f"pictures {end} are not in the table", pictures
+    )
+    kinds = ", ".join(f"{count} {suffix}" for suffix, count in others.most_common())
+    one, several = f"file {end} is no picture: {kinds}", f"files {end} are no pictures: {kinds}"
+    return [*found, *of_count("files", "no_pictures", one, several, others.total())]

@@ -15,10 +15,10 @@ class Finding:
     """What was found, of how many pictures or files.
 
     Attributes:
-        section: "files", "copies", "split" or "scores".
+        section: "files", "copies", "split", "scores", "raters" or "suspects".
         kind: a word for programs.
         said: in words, without the names.
-        count: of pictures or files; 0 for what is true of the whole set.
+        count: of pictures, files or raters; 0 for what is true of the whole set.
         examples: the first names.
     """
 
@@ -35,7 +35,19 @@ class Finding:
         return self.said + (f": {', '.join(self.examples)}" if self.examples else "")
 
 
-def of_names(section: str, kind: str, said: str, names: Sequence[str]) -> list[Finding]:
-    """A finding on these pictures or files, or none if there are none."""
+def of_names(section: str, kind: str, one: str, several: str, names: Sequence[str]) -> list[Finding]:
+    """A finding on these pictures, files or raters, or none if there are none.
+
+    Args:
+        one, several: what is said of one of them after its number, and of several.
+    """
     shown = [*names[:EXAMPLES], *["..."] * (len(names) > EXAMPLES)]
-    return [Finding(section, kind, f"{len(names)} {said}", len(names), shown)] if len(names) else []
+    return of_count(section, kind, one, several, len(names), shown)
+
+
+def of_count(
+    section: str, kind: str, one: str, several: str, count: int, examples: Sequence[str] = ()
+) -> list[Finding]:
+    """A finding on so many, or none if there are none; `one` and `several` as for `of_names`."""
+    said = f"{count} {one if count == 1 else several}"
+    return [Finding(section, kind, said, count, list(examples))] if count else []

@@ -21,6 +21,13 @@ li { margin: .3rem 0; }
 """
 
 
+#: What is said below the figures on scores.
+_CEILING = (
+    "<p>Ceiling: the SRCC with these scores that no model can honestly exceed, since the scores hold noise. Raters "
+    "tell it where the table has their ratings, twins (pictures that show the same) where there are enough of them.</p>"
+)
+
+
 def page(audit: Audit, title: str) -> str:
     """The page as text.
 
@@ -33,8 +40,14 @@ def page(audit: Audit, title: str) -> str:
         parts += [f"<h2>{name.capitalize()}</h2>", _figures(figures)]
         if name == "copies" and groups:
             shown = f"the {GROUPS} largest of " if len(groups) > GROUPS else ""
-            parts.append(f"<p>Pictures that belong together, {shown}{len(groups)} groups:</p>")
+            parts.append(f"<p>Pictures that belong together, {shown}{len(groups)} group{'s' * (len(groups) != 1)}:</p>")
             parts += [_row(audit, rows) for rows in groups[:GROUPS]]
+        if name == "suspects":
+            parts.append(_suspects(audit))
+        if name == "scores":
+            parts.append(_CEILING)
+        if name == "raters":
+            parts.append(_rejected(figures["rejected"]))
     body = "\n".join(parts)
     return (
         f'<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>{html.escape(title)}: audit</title>'
@@ -52,12 +65,54 @@ def _findings(audit: Audit) -> str:
 def _figures(figures: dict[str, Any]) -> str:
     rows = []
     for name, value in figures.items():
-        shown = f"{value:.4g}" if isinstance(value, float) else value
-        if isinstance(value, dict):
-            shown = ", ".join(f"{count} {what}" for what, count in value.items()) or "none"
+        if isinstance(value, list) and any(isinstance(each, dict) for each in value):
+            continue  # it is shown below
+        if name == "reliability" and value:
+            shown = (
+                f"{value['reliability']:.3f} ({value['low']:.3f} to {value['high']:.3f}); halves of the {value['way']} "
+                f"have an SRCC of {value['halves']:.3f}"
+            )
+        elif isinstance(value, dict):
+            shown = ", ".join(f"{_shown(count)} {what}" for what, count in value.items()) or "none"
+        else:
+            shown = _shown(value)
         words = html.escape(name.replace("_", " "))
-        rows.append(f"<tr><td>{words}</td><td>{html.escape(str(shown))}</td></tr>")
+        rows.append(f"<tr><td>{words}</td><td>{html.escape(shown)}</td></tr>")
     return f"<table>{''.join(rows)}</table>"
+
+
+def _shown(value: Any) -> str:
+    if value is None or value == []:
+        return "-"
+    if isinstance(value, dict):
+        return _shown(value.get("count"))  # rows of a kind, the first of which are named
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return " to ".join(map(_shown, value))
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _rejected(raters: list[dict[str, Any]]) -> str:
+    """Raters who did not rate as the others did."""
+    lines = [f"<li>{html.escape(each['rater'])}: {html.escape(each['why'])}</li>" for each in raters]
+    return f"<p>Raters unlike the others:</p><ul>{''.join(lines)}</ul>" if lines else ""
+
+
+def _suspects(audit: Audit) -> str:
+    """The suspects as a contact sheet, the oddest first."""
+    first = audit.sections["suspects"]["first"]
+    if not first:
+        return ""
+    figures = []
+    for each in first:
+        caption = html.escape(f"{each['image']}: scored {each['score']:.3g}, expected {each['expected']:.3g}")
+        figures.append(f"<figure>{_picture(audit, each['image'])}<figcaption>{caption}</figcaption></figure>")
+    said = (
+        "Scores that pictures which look alike contradict most, the oddest first. What is expected is told by all "
+        "pictures of other contents. Look whether the score is wrong, or the picture odd:"
+    )
+    return f'<p>{said}</p><div class="row">{"".join(figures)}</div>'
 
 
 def _row(audit: Audit, rows: list[int]) -> str:

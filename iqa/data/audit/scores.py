@@ -63,7 +63,8 @@ def score_findings(facts: dict[str, Any], *, higher_is_better: bool) -> list[Fin
             )
             found.append(Finding("scores", f"clipped_{end}", said, count))
     if facts["different"] < TIED * facts["count"]:
-        said = f"{facts['count']} scores have {facts['different']} different values: ranks hold many ties"
+        values = facts["different"]
+        said = f"{facts['count']} scores have {values} different value{'s' * (values != 1)}: ranks hold many ties"
         found.append(Finding("scores", "ties", said, facts["count"] - facts["different"]))
     srcc = facts["srcc_with_sharpness"]
     if srcc is not None and (srcc if higher_is_better else -srcc) < -TELLING:

@@ -51,14 +51,16 @@ def split_findings(names: list[str], split: np.ndarray, groups: np.ndarray, fact
     """
     test = np.asarray(split == "test", dtype=bool)
     known = np.flatnonzero(test & np.isin(groups, groups[~test]))
-    said = f"of {int(test.sum())} test pictures have a twin in training or validation: figures on them are too good"
-    found = of_names("split", "twins_in_training", said, [names[row] for row in known])
+    of, end = f"of {int(test.sum())} test pictures", "a twin in training or validation: figures on them are too good"
+    found = of_names("split", "twins_in_training", f"{of} has {end}", f"{of} have {end}", [names[row] for row in known])
     for name in ("val", "test"):
         pictures, few = facts[name]["pictures"], facts[name]["groups"]
         if pictures < FEW_PICTURES:
-            said = f"{name} has {pictures} pictures: below {FEW_PICTURES} or so figures mean little"
+            said = (
+                f"{name} has {pictures} picture{'s' * (pictures != 1)}: below {FEW_PICTURES} or so figures mean little"
+            )
             found.append(Finding("split", f"few_in_{name}", said, pictures))
         elif few < FEW_GROUPS:
-            said = f"{name} has pictures of {few} groups alone: figures tell little of other contents"
+            said = f"{name} has pictures of {few} group{'s' * (few != 1)} alone: figures tell little of other contents"
             found.append(Finding("split", f"few_groups_in_{name}", said, few))
     return found

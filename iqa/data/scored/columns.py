@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,7 @@ from iqa.data.manifest import SPLITS, ScoreScale
 from iqa.data.scored.cells import MOST, columns_shown, is_number, is_picture, share, shown, text_of
 from iqa.data.scored.locate import check_root
 from iqa.data.scored.rawset import RAW_COLUMNS, RawSet
-from iqa.data.scored.tables import open_table
+from iqa.data.scored.tables import Table, open_table
 from iqa.errors import UserError, nearest
 
 log = logging.getLogger(__name__)
@@ -39,22 +39,31 @@ ROLES = {"image": "pictures", "score": "scores", "group": "groups", "split": "sp
 
 
 def raw_from_table(data: DataConfig) -> RawSet:
-    """The set that `data.csv` describes; its pictures are in `data.image_root`, else beside the table.
+    """The set that `data.csv` describes, with one score a picture.
+
+    Raises:
+        UserError: a file, folder or column that is not there; naming the setting to mend.
+    """
+    found, image_root = open_own(data)
+    table, said = raw_table(found.frame, data, found.where)
+    scale, said = score_scale(table["score"], data), f"{found.path.name}: {found.said}; {said}"
+    return RawSet(table, image_root, scale, (found.path,), said, found.lines, found.unit)
+
+
+def open_own(data: DataConfig) -> tuple[Table, Path]:
+    """The table `data.csv`, and the folder of its pictures: `data.image_root`, else its own.
 
     Where `data.root` is given, these two places are relative to it.
 
     Raises:
-        UserError: a file, folder or column that is not there; naming the setting to mend.
+        UserError: a file or folder that is not there; naming the setting to mend.
     """
     path = beside_root(data, data.csv or "")
     if not path.is_file():
         raise UserError("data.csv is no file", got=path, expected="a table of pictures and scores")
     image_root = path.parent if data.image_root is None else beside_root(data, data.image_root)
     check_root(image_root, "data.image_root", "the folder that the picture names in data.csv are relative to")
-    found = open_table(path, data.header)
-    table, said = raw_table(found.frame, data, found.where)
-    scale = score_scale(table["score"], data)
-    return RawSet(table, image_root, scale, (path,), f"{path.name}: {found.said}; {said}", found.lines, found.unit)
+    return open_table(path, data.header), image_root
 
 
 def raw_table(frame: pd.DataFrame, data: DataConfig, where: object) -> tuple[pd.DataFrame, str]:
@@ -79,7 +88,7 @@ def raw_table(frame: pd.DataFrame, data: DataConfig, where: object) -> tuple[pd.
     for role in ("image", "group", "split", "subset"):
         place = places[role]
         table[role] = "" if place is None else np.array(text(frame.iloc[:, place]), dtype=object)
-    table["split"] = np.array(_splits(list(table["split"]), where), dtype=object)
+    table["split"] = np.array(words_of_splits(list(table["split"]), where), dtype=object)
     table["score"] = numbers(scores)
     table["kind"], table["level"] = "", 0
     if table["score"].isna().all():
@@ -90,7 +99,7 @@ def raw_table(frame: pd.DataFrame, data: DataConfig, where: object) -> tuple[pd.
             expected="scores, as numbers such as 3.5",
             fix="set data.columns.score to the column that holds the scores",
         )
-    if "dmos" in _plain(scores.name) and "score_direction" not in data.model_fields_set:
+    if "dmos" in plain(scores.name) and "score_direction" not in data.model_fields_set:
         log.warning(
             "column '%s' of %s is taken as 'higher is better'; if low values mean good pictures there, set "
             "data.score_direction to lower_is_better",
@@ -102,22 +111,32 @@ def raw_table(frame: pd.DataFrame, data: DataConfig, where: object) -> tuple[pd.
     return table, ", ".join(said)
 
 
-def find_columns(frame: pd.DataFrame, data: DataConfig, where: object) -> dict[str, int | None]:
+def find_columns(
+    frame: pd.DataFrame,
+    data: DataConfig,
+    where: object,
+    roles: Sequence[str] = tuple(USUAL),
+    taken: Collection[int] = (),
+) -> dict[str, int | None]:
     """The number of the column of each role; None for a group, split or subset that the table lacks.
+
+    Args:
+        roles: those that are looked for.
+        taken: columns that hold something else.
 
     Raises:
         UserError: a column that is not there, or a picture or score that cannot be told.
     """
     labels = list(frame.columns)
-    wanted = {role: getattr(data.columns, role) for role in USUAL}
+    wanted = {role: getattr(data.columns, role) for role in roles}
     places: dict[str, int | None] = {
-        role: _given(labels, column, role, where) for role, column in wanted.items() if column not in (None, "")
+        role: given(labels, column, role, where) for role, column in wanted.items() if column not in (None, "")
     }
     named = any(isinstance(label, str) for label in labels)
-    for role in USUAL:
+    for role in roles:
         if role in places:
             continue
-        free = [place for place in range(len(labels)) if place not in places.values()]
+        free = [place for place in range(len(labels)) if place not in places.values() and place not in taken]
         if role not in ("image", "score") and (wanted[role] == "" or not named):
             places[role] = None
         else:
@@ -174,12 +193,17 @@ def numbers(cells: pd.Series) -> np.ndarray:
     return np.where(np.isfinite(found), found, np.nan)
 
 
-def _plain(name: object) -> str:
+def plain(name: object) -> str:
+    """A column's name as usual names are compared: in lower case, without spaces, dots, dashes and underscores."""
     return re.sub(r"[\s._-]+", "", str(name)).casefold()
 
 
-def _given(labels: Sequence[object], column: str | int, role: str, where: object) -> int:
-    """The place of a column that the settings name."""
+def given(labels: Sequence[object], column: str | int, role: str, where: object) -> int:
+    """The place of a column that the settings name.
+
+    Raises:
+        UserError: it is not there.
+    """
     if isinstance(column, int):
         if column < len(labels):
             return column
@@ -197,9 +221,9 @@ def _given(labels: Sequence[object], column: str | int, role: str, where: object
 def _usual(
     labels: Sequence[object], free: Sequence[int], role: str, where: object, setting: str | None = None
 ) -> int | None:
-    plain = {place: _plain(labels[place]) for place in free if isinstance(labels[place], str)}
-    found = [place for name in USUAL[role] for place in plain if plain[place] == name]
-    again = [place for place in plain if found and _repeats(labels, place) == plain[found[0]]]
+    names = {place: plain(labels[place]) for place in free if isinstance(labels[place], str)}
+    found = [place for name in USUAL[role] for place in names if names[place] == name]
+    again = [place for place in names if found and _repeats(labels, place) == names[found[0]]]
     if (role == "score" and len(found) > 1) or again:
         # Which one is meant is not ours to guess: scores may run in opposite directions.
         raise _untold([labels[place] for place in (*found, *again)], labels, role, where, setting)
@@ -209,7 +233,7 @@ def _usual(
 def _repeats(labels: Sequence[object], place: int) -> str | None:
     """The name that a column has in common with an earlier one, if its label is that with a number."""
     base, dot, number = str(labels[place]).rpartition(".")
-    return _plain(base) if dot and number.isdecimal() and base in labels else None
+    return plain(base) if dot and number.isdecimal() and base in labels else None
 
 
 def _by_content(frame: pd.DataFrame, free: Sequence[int], role: str, where: object, setting: str | None = None) -> int:
@@ -228,7 +252,12 @@ def _by_content(frame: pd.DataFrame, free: Sequence[int], role: str, where: obje
     return found[0]
 
 
-def _splits(values: Sequence[str], where: object) -> list[str]:
+def words_of_splits(values: Sequence[str], where: object) -> list[str]:
+    """The split that each word means.
+
+    Raises:
+        UserError: words that mean none.
+    """
     found = [SYNONYMS.get(value.casefold(), value) for value in values]
     strange = sorted(set(found) - {"", *SPLITS})
     if strange:
@@ -255,10 +284,11 @@ def _untold(
     found: Sequence[object], labels: Sequence[object], role: str, where: object, setting: str | None
 ) -> UserError:
     headless = not any(isinstance(label, str) for label in labels)
+    several = "; if each of them is a rater's, set data.ratings to wide" if role == "score" and len(found) > 2 else ""
     return UserError(
         f"the column of the {role} cannot be told in {where}",
         got=f"columns that may be it: {columns_shown(found)}" if found else "no column that looks like it",
         expected=f"one of its columns: {columns_shown(labels)}",
         fix=f"set {setting or f'data.columns.{role}'}"
-        + ("" if setting else "; if its first row names the columns, set data.header to true" if headless else ""),
+        + ("" if setting else "; if its first row names the columns, set data.header to true" if headless else several),
     )

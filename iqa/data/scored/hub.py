@@ -56,6 +56,12 @@ def open_huggingface(data: DataConfig) -> HubSet:
     Raises:
         UserError: the set cannot be loaded, or a column cannot be told.
     """
+    if data.ratings is not None:
+        raise UserError(
+            "data.ratings is for tables of your own",
+            got=f"data.ratings '{data.ratings}' with data.dataset 'huggingface'",
+            fix="write the ratings as a table, and set data.dataset to csv",
+        )
     root = Path(data.root).expanduser() if data.root else None
     title = str(root or data.hub_name)
     place = HubPlace("huggingface", title, data.hub_name, root, "a column of pictures and one of scores")

@@ -46,6 +46,7 @@ class JoinReport:
         where: the table, for messages; or "".
         said: what was done to find the pictures, in words; or "".
         places: where the named ones are in the table, such as "line 7"; or "".
+        taken: numbers of the rows that are used, in order.
     """
 
     rows: int
@@ -56,6 +57,7 @@ class JoinReport:
     where: str = ""
     said: str = ""
     places: dict[str, list[str]] = field(default_factory=dict)
+    taken: list[int] = field(default_factory=list)
 
     @property
     def faults(self) -> int:
@@ -155,8 +157,12 @@ def join(raw: RawSet, on_error: Literal["fail", "skip"], *, on_disk: bool = True
         with_score = reason in (OUT_OF_RANGE, CONFLICTING)
         told = [_told(row, written, raw, with_score=with_score) for row in rows.tolist()]
         report.add(reason, (name for name, _ in told), (place for _, place in told))
+    if CONFLICTING in report.counts and not report.hint:
+        report.hint = "if each of these rows is one person's rating, set data.ratings to long"
     report.settle(on_error)
-    return usable[reasons[usable.index] == ""].reset_index(drop=True), report
+    usable = usable[reasons[usable.index] == ""]
+    report.taken = usable.index.tolist()
+    return usable.reset_index(drop=True), report
 
 
 def _locate(table: pd.DataFrame, reasons: np.ndarray, raw: RawSet, report: JoinReport) -> None:
@@ -186,8 +192,8 @@ def _refuse_several_ratings(usable: pd.DataFrame, written: list[str], raw: RawSe
         "the table" + "".join(f" {path.name}" for path in raw.files) + " has several ratings a picture",
         got=f"{several} of {len(rows)} pictures in several rows, such as {', '.join(first)}",
         expected="one row for each picture, with the mean of its ratings",
-        fix="write their means as a table of their own: "
-        "table.groupby('image', as_index=False)['score'].mean() in pandas, with the table's own names",
+        fix="set data.ratings to long: a picture's score is then the mean of its rows; data.columns.rater names the "
+        "column of the raters",
     )
 
 

@@ -17,15 +17,17 @@ from PIL import Image
 from iqa.config.data import DataConfig, Preset
 from iqa.data.audit.twins.groups import group_by, groups_from_file, linked, pairs_of
 from iqa.data.audit.twins.links import known_links, open_links
-from iqa.data.audit.twins.looks import DECODED
+from iqa.data.audit.twins.looks import small_reader
 from iqa.data.audit.twins.told import NOT_LOOKED, TOO_FEW, twins_told
 from iqa.data.manifest import SPLITS, ScoreScale, typed, validate
 from iqa.data.scored.columns import raw_from_table
 from iqa.data.scored.copies import find_copies, join_contents
 from iqa.data.scored.hub import HubSet, open_huggingface
 from iqa.data.scored.joins import JoinReport, join
+from iqa.data.scored.ratings.rated import Ratings
+from iqa.data.scored.ratings.reading import raw_from_ratings
 from iqa.data.scored.rawset import RawSet
-from iqa.data.splits import complete_split, contents, refuse_partial_groups, refuse_useless
+from iqa.data.splits import complete_split, contents, refuse_few, refuse_partial_groups, refuse_useless
 from iqa.data.store.cache import cache_folder
 from iqa.data.store.pictures import read_rgb
 from iqa.errors import UserError
@@ -54,6 +56,7 @@ class ScoredSet:
         read: decodes a picture by its name in the manifest, as RGB in its own size; for several threads at once.
             ValueError where it cannot be decoded.
         image_root: the folder of the pictures; None where they lie inside the files of a data set.
+        ratings: the single ratings of each row of the manifest; None where the table has one score a picture.
     """
 
     manifest: pd.DataFrame
@@ -62,6 +65,7 @@ class ScoredSet:
     fingerprint: str
     read: Callable[[str], Image.Image]
     image_root: Path | None = None
+    ratings: Ratings | None = None
 
 
 def load_scored(data: DataConfig, *, judged_whole: bool = False, look: bool = True) -> ScoredSet:
@@ -98,10 +102,14 @@ def load_scored(data: DataConfig, *, judged_whole: bool = False, look: bool = Tr
     same = inside.copies(list(table["image"])) if inside and inside.copies else find_copies(files)
     fingerprint = _fingerprint(mark, raw.files, table, files)
     table, copied = join_contents(table, same)
-    small = read or (lambda name: read_rgb(raw.image_root / name, least=DECODED))
+    if not judged_whole:
+        _refuse_early(table, named)
+    small = read or small_reader(raw.image_root)
     group, twins = _groups(data, list(table["image"]), same, fingerprint, small, look=look, grouped=grouped)
     if group is not None:
         table, _ = join_contents(table.assign(group=""), group)
+    if not judged_whole:
+        refuse_few(table)
     table["split"] = _split(table, data)
     if group is not None and not twins and (group != same).any():
         twins = twins_told(list(table["image"]), group, table["split"].to_numpy(), drawn=len(named) < 2)
@@ -113,7 +121,8 @@ def load_scored(data: DataConfig, *, judged_whole: bool = False, look: bool = Tr
         refuse_useless(kept["split"].to_numpy(), kept["score"].to_numpy())
     manifest = _manifest(kept, raw.scale)
     reader = _Reader(raw.image_root, manifest["image"], read)
-    return ScoredSet(manifest, raw.scale, report, fingerprint, reader, None if read else raw.image_root)
+    ratings = raw.ratings.of_pictures(np.array(report.taken)[kept.index]) if raw.ratings else None
+    return ScoredSet(manifest, raw.scale, report, fingerprint, reader, None if read else raw.image_root, ratings)
 
 
 @contextmanager
@@ -131,7 +140,7 @@ def unheard() -> Iterator[None]:
 def _open(data: DataConfig) -> tuple[RawSet, str, HubSet | None]:
     """The set as its table tells it, text that stands for where it comes from, and who reads it if it is no files."""
     if data.dataset == "csv":
-        return raw_from_table(data), "csv", None
+        return raw_from_ratings(data) if data.ratings else raw_from_table(data), "csv", None
     if data.dataset == "huggingface":
         found = open_huggingface(data)
         return found.raw, found.fingerprint, found if found.read else None
@@ -180,13 +189,21 @@ def _say(notes: str, source: object) -> None:
         log.warning("%s", notes)
 
 
+def _refuse_early(table: pd.DataFrame, named: set[str]) -> None:
+    """What no look at the pictures could make a split that tells something, before they are looked at."""
+    if named >= set(SPLITS):
+        refuse_useless(table["split"].to_numpy(), table["score"].to_numpy())
+    else:
+        refuse_few(table)
+
+
 def _split(table: pd.DataFrame, data: DataConfig) -> np.ndarray:
-    """The split of each row; one that would be drawn of pictures that are all scored alike gets more contents."""
-    scores = table["score"].to_numpy()
+    """The split of each row; one that would be drawn of one content, or of scores that are all alike, gets more."""
+    scores, content = table["score"].to_numpy(), contents(table)
     split = complete_split(table, data.split_shares, data.split_seed)
     for least in MORE_CONTENTS:
-        several = [scores[split == name] for name in ("val", "test") if (split == name).sum() > 1]
-        if all(len(np.unique(found)) > 1 for found in several):
+        several = [split == name for name in ("val", "test") if (split == name).sum() > 1]
+        if all(len(np.unique(scores[rows])) > 1 and len(set(content[rows])) > 1 for rows in several):
             break
         split = complete_split(table, data.split_shares, data.split_seed, least)
     return split

@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from iqa.data.manifest import ScoreScale
+from iqa.data.scored.ratings.rated import Ratings
 
 #: image: the picture's name as the table gives it, relative to `RawSet.image_root`, with / between folders.
 #: score: float64 on the set's own scale; NaN where the table holds no number.
@@ -24,13 +25,16 @@ class RawSet:
     """A scored set as its table tells it.
 
     Attributes:
-        table: one row per line of the table, columns RAW_COLUMNS; nothing is dropped or joined yet.
+        table: one row per line of the table, or per picture where it has several ratings of one; columns
+            RAW_COLUMNS; nothing is dropped or joined yet.
         image_root: the folder that `image` is relative to.
         scale: where scores lie; scores beyond its ends are faults.
         files: the tables that were read: part of the set's fingerprint.
         said: what was taken for what in them, in words; "" where that is known.
         lines: where in its file each row is, from 1; empty where that is not known.
         unit: what these numbers count: "line" or "row".
+        ratings: the single ratings that scores are the means of, those of picture n being of row n of the table; None
+            where the table has one score a picture.
     """
 
     table: pd.DataFrame
@@ -40,3 +44,4 @@ class RawSet:
     said: str = ""
     lines: Sequence[int] = ()
     unit: str = "row"
+    ratings: Ratings | None = None

@@ -40,8 +40,6 @@ _MAGIC = (
     (b"GIF89a", "a picture", "name the table of picture names and scores instead"),
 )  # fmt: skip
 _PICKLE = re.compile(rb"\x80[\x02-\x05]")
-_JSON = re.compile(r'\s*(\{\s*["}]|\[\s*[\[{\]"])')
-_JSON_LINES = re.compile(r"\s*\{.*\}\s*\n\s*\{")
 _MARKUP = re.compile(r"\s*<(!doctype|html|head|table|meta|\?xml|workbook)", re.IGNORECASE)
 _SAVE = "save the table as CSV in UTF-8, or as .xlsx"
 
@@ -58,7 +56,7 @@ def refuse_stranger(path: Path, data: bytes) -> None:
         raise UserError(
             f"{path} is no table that can be read",
             got=what,
-            expected="CSV, TSV or text in UTF-8, .parquet or .xlsx",
+            expected="CSV, TSV or text in UTF-8, .parquet, .json or .xlsx",
             fix=fix.format(name=path.name, stem=path.stem + "_table" * (path.suffix.lower() == ".csv")),
         )
 
@@ -75,10 +73,6 @@ def _found(path: Path, data: bytes) -> tuple[str, str] | None:
     if data.startswith(b"PK"):
         return _archive(data)
     text = data[:4096].decode("utf-8", "replace").lstrip("\ufeff")
-    if _JSON_LINES.match(text) or (path.suffix.lower() in (".jsonl", ".ndjson") and _JSON.match(text)):
-        return "JSON, an object in each line", _TO_CSV.format(read="read_json('{name}', lines=True)", stem="{stem}")
-    if _JSON.match(text):
-        return "JSON", _TO_CSV.format(read="read_json('{name}')", stem="{stem}")
     if _MARKUP.match(text):
         return "HTML or XML", _SAVE
     return None

@@ -1,4 +1,4 @@
-"""Tables of scores as people keep them: CSV, TSV, text columns, parquet or xlsx, with or without a header."""
+"""Tables of scores as people keep them: CSV, TSV, text, parquet, JSON records or xlsx, with or without a header."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ from iqa.data.scored.cells import (
 )
 from iqa.data.scored.strangers import refuse_stranger
 from iqa.data.scored.text import read_text
-from iqa.data.scored.typed import read_parquet, read_workbook
+from iqa.data.scored.typed import read_records, read_workbook
 from iqa.errors import UserError
 
 #: How names of tables end; what is in them is seen from their bytes.
-TABLES = (".csv", ".tsv", ".txt", ".parquet", ".xlsx", ".xlsm")
+TABLES = (".csv", ".tsv", ".txt", ".parquet", ".xlsx", ".xlsm", ".json", ".jsonl")
 
 #: So many rows tell what columns hold.
 SAMPLE = 2000
@@ -76,10 +76,10 @@ def open_table(path: Path, header: bool | None = None) -> Table:
     decimal commas become such with points.
 
     Args:
-        path: parquet, xlsx (its first sheet that is not empty), or text in UTF-8, with columns parted by tab,
+        path: parquet, JSON, xlsx (its first sheet that is not empty), or text in UTF-8, with columns parted by tab,
             semicolon, comma, pipe, white space, equals sign or colon; all of it is seen from the content.
         header: whether the first row names the columns; None: seen from its cells and those below. Without a header
-            the columns are labelled 0, 1, 2, ... Parquet always has one.
+            the columns are labelled 0, 1, 2, ... Parquet and JSON always have one.
 
     Raises:
         UserError: the file is missing, broken, empty or of another kind; rows differ in length; quotes do not pair;
@@ -93,10 +93,10 @@ def open_table(path: Path, header: bool | None = None) -> Table:
     except OSError as error:
         raise UserError(f"{path} cannot be read", got=error.strerror) from error
     refuse_stranger(path, data)
-    if data.startswith(b"PAR1") or path.suffix.lower() == ".parquet":
-        frame = read_parquet(path, data)
+    if (records := read_records(path, data)) is not None:
+        frame, kind = records
         frame = frame.set_axis(_labels([str(name) for name in frame.columns], frame.shape[1]), axis=1)
-        return Table(path, frame, said=", ".join(["parquet", f"{len(frame)} rows", *_decimal_points(frame)]))
+        return Table(path, frame, said=", ".join([kind, f"{len(frame)} rows", *_decimal_points(frame)]))
     is_workbook = data.startswith(b"PK\x03\x04") or path.suffix.lower() in (".xlsx", ".xlsm")
     sheet = read_workbook(path, data) if is_workbook else read_text(path, data)
     return _table(path, sheet, header)

@@ -1,8 +1,10 @@
-"""Tables whose cells have types: parquet, and workbooks, of which the first sheet that holds anything is read."""
+"""Tables whose cells have types: parquet, JSON, and workbooks, whose first sheet that holds anything is read."""
 
 from __future__ import annotations
 
 import io
+import json
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +15,68 @@ import pandas as pd
 
 from iqa.data.scored.cells import Sheet, shown
 from iqa.errors import UserError, some
+
+#: How a list of records begins, an object of columns, and a record in each line.
+_JSON = re.compile(rb"\s*(\{\s*[\"}]|\[\s*[\[{\]\"])")
+
+
+def read_records(path: Path, data: bytes) -> tuple[pd.DataFrame, str] | None:
+    """The columns of a parquet file, or of JSON, and what it is called; None where it is neither.
+
+    Raises:
+        UserError: it is damaged or empty, or its cells are no cells.
+    """
+    if data.startswith(b"PAR1") or path.suffix.lower() == ".parquet":
+        return read_parquet(path, data), "parquet"
+    if path.suffix.lower() in (".json", ".jsonl", ".ndjson") or _JSON.match(data.removeprefix(b"\xef\xbb\xbf")[:4096]):
+        return read_json(path, data), "JSON"
+    return None
+
+
+def read_json(path: Path, data: bytes) -> pd.DataFrame:
+    """The columns of a list of records, of an object of columns, or of a record in each line.
+
+    Raises:
+        UserError: it is damaged or empty, or holds something else.
+    """
+    try:
+        text = data.decode("utf-8-sig")
+        try:
+            content = json.loads(text)
+        except ValueError:
+            lines = [line for line in text.splitlines() if line.strip()]
+            if len(lines) < 2 or not lines[0].strip().endswith("}"):
+                raise
+            content = [json.loads(line) for line in lines]
+    except ValueError as error:
+        raise UserError(f"{path} cannot be read as JSON", got=shown(error), expected="whole JSON in UTF-8") from error
+    rows = [content] if isinstance(content, dict) and not any(map(_holds_cells, content.values())) else content
+    columns = isinstance(rows, dict) and all(map(_holds_cells, rows.values()))
+    if columns or (isinstance(rows, list) and all(isinstance(row, dict) for row in rows)):
+        try:
+            frame = pd.DataFrame(rows).astype(object)
+        except ValueError as error:
+            raise UserError(f"{path} has columns of different length", got=shown(error)) from error
+        nested = [name for name in frame if any(map(_holds_cells, frame[name]))]
+        if nested:
+            raise UserError(
+                f"{path} has lists or objects in its cells",
+                got=f"'{shown(nested[0])}', such as {shown(frame[nested[0]].iloc[0])}",
+                expected="a text or a number in each, as a table has",
+                fix="write a record for each rating (data.ratings long), or a key for each rater (wide)",
+            )
+        if len(frame):
+            return frame
+        raise UserError(f"the table {path} has no rows", expected="one row for each picture")
+    raise UserError(
+        f"{path} is no table that can be read",
+        got=f"JSON, {shown(text[:40])}",
+        expected='a list of records, such as [{"image": "a.jpg", "mos": 3.5}], or one in each line',
+    )
+
+
+def _holds_cells(cell: object) -> bool:
+    return isinstance(cell, list | dict)
 
 
 def read_parquet(path: Path, data: bytes) -> pd.DataFrame:

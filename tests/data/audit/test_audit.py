@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from PIL import Image
+from PIL import Image, ImageFilter
 
 from iqa.commands.main import main
 from iqa.config.data import DataConfig
@@ -110,6 +110,100 @@ def test_its_groups_are_what_data_groups_takes(messy: Path) -> None:
 def test_what_cannot_be_audited_is_told(messy: Path, capsys, arguments: list[str], message: str) -> None:
     assert ended(*arguments) == 2
     assert message in capsys.readouterr().err
+
+
+def test_one_is_not_several(messy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert ended("messy") == 0
+    said = capsys.readouterr().out
+    for words in ("1 picture is blank", "1 picture cannot be read", "1 file in", "1 picture has a side"):
+        assert words in said
+    assert " 1 pictures" not in said
+
+
+@pytest.mark.parametrize(("name", "text"), [("README.txt", "Our study.\n\nScores: 1 to 5."), ("meta.json", '{"a": 1}')])
+def test_notes_beside_a_table_are_no_table(messy: Path, name: str, text: str) -> None:
+    (messy / name).write_text(text)
+    assert ended("messy") == 0
+    (messy / name).write_text((messy / "scores.csv").read_text() if name.endswith("txt") else '[{"image": "a.png"}]')
+    assert ended("messy") == 2
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """72 pictures, each blurrier than the one before, rated by 20 people, one of whom guesses; and one slip."""
+    folder = tmp_path_factory.mktemp("study")
+    random = np.random.default_rng(0)
+    blur = random.permutation(np.linspace(0, 4, 72))
+    rows = []
+    for number in range(72):
+        picture(number, (24, 24, 3)).filter(ImageFilter.GaussianBlur(float(blur[number]))).save(
+            folder / f"{number:02}.png"
+        )
+        quality = 5 - blur[number] if number != 30 else 1 + blur[number]
+        for rater in range(20):
+            rated = random.uniform(1, 5) if rater == 7 else random.normal(quality, 0.7)
+            rows.append((f"{number:02}.png", f"anna{rater}", int(np.clip(round(rated), 1, 5))))
+    pd.DataFrame(rows, columns=["image", "observer", "rating"]).to_csv(folder / "ratings.csv", index=False)
+    return folder
+
+
+def test_an_audit_of_ratings_names_raters_suspects_and_the_ceiling(
+    study: Path, tmp_path: Path, capsys, monkeypatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert ended(str(study), "--data.ratings", "long", "--output", "out") == 0
+    report = json.loads(Path("out/audit.json").read_text())
+    raters, scores = report["raters"], report["scores"]
+    assert [each["rater"] for each in raters["rejected"]] == ["anna7"]
+    assert (raters["ratings"], raters["raters"], raters["judged"], raters["rejected_left_out"]) == (1440, 20, 20, False)
+    assert 0.9 < scores["ceiling_by_raters"] < 1
+    assert scores["ceiling_by_raters"] == pytest.approx(raters["reliability"]["reliability"] ** 0.5)
+    assert (scores["ceiling_by_twins"], scores["twin_pairs"]) == (None, 0)
+    assert report["suspects"]["first"][0]["image"] == "30.png"
+    said = capsys.readouterr().out
+    for words in (
+        "honestly exceed an SRCC of 0.9",
+        "1 rater did not rate as the others did",
+        "far from those of pictures",
+    ):
+        assert words in said
+    page = Path("out/audit.html").read_text()
+    assert "anna7" in page
+    assert "30.png: scored" in page
+
+
+def test_raters_that_are_screened_out_are_still_named(study: Path, tmp_path: Path, capsys, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("iqa.data.audit.auditing.LEAST", 1000)  # nobody looks for suspects
+    assert ended(str(study), "--data.ratings", "long", "--data.screen_raters", "true", "--output", "out") == 0
+    raters = json.loads(Path("out/audit.json").read_text())["raters"]
+    assert ([each["rater"] for each in raters["rejected"]], raters["ratings"], raters["rejected_left_out"]) == (
+        ["anna7"],
+        1368,
+        True,
+    )
+    data = DataConfig(dataset="csv", csv=str(study / "ratings.csv"), ratings="long", screen_raters=True)
+    assert "anna7" not in load_scored(data, judged_whole=True).ratings.raters
+
+
+def test_twins_that_are_scored_apart_tell_the_noise(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("iqa.data.audit.auditing.LEAST", 1000)
+    random = np.random.default_rng(0)
+    rows = []
+    for number in range(40):
+        quality = random.uniform(1, 5)
+        for end in "ab":
+            made = picture(number)
+            made.putpixel((3, 3), (0, 0, 10 * (end == "a")))
+            made.save(tmp_path / f"{number}{end}.png")
+            rows.append((f"{number}{end}.png", quality + random.normal(0, 0.3)))
+    pd.DataFrame(rows, columns=["image", "mos"]).to_csv("scores.csv", index=False)
+    assert ended("scores.csv", "--output", "out") == 0
+    scores = json.loads(Path("out/audit.json").read_text())["scores"]
+    assert scores["twin_pairs"] == 40
+    assert scores["noise_by_twins"] == pytest.approx(0.3, rel=0.3)
+    assert scores["ceiling_by_twins"] == pytest.approx((1 - scores["noise_by_twins"] ** 2 / scores["std"] ** 2) ** 0.5)
 
 
 def test_scores_that_run_the_other_way_are_noticed() -> None:

@@ -227,3 +227,16 @@ def test_cells_that_were_merged_are_no_groups_of_their_own(own_set: Path) -> Non
     with pytest.raises(UserError, match=r"(?s)only some rows of scores\.csv name a group.*20 of 40"):
         load(own_set)
     assert load(own_set, columns={"group": ""}).manifest["content"].nunique() == 40
+
+
+def test_a_split_of_one_content_is_drawn_again_with_two(own_set: Path) -> None:
+    edit(own_set, lambda table: table.assign(ref_name=[f"ref{row // 5}" for row in range(40)]))
+    manifest = load(own_set, split_shares=(0.8, 0.1, 0.1)).manifest
+    assert manifest.groupby("split")["content"].nunique().to_dict() == {"train": 4, "val": 2, "test": 2}
+
+
+def test_too_few_contents_are_refused_before_a_picture_is_looked_at(own_set: Path, monkeypatch) -> None:
+    monkeypatch.setattr("iqa.data.scored.load.open_links", lambda *_, **__: pytest.fail("looked"))
+    edit(own_set, lambda table: table.iloc[:5].drop(columns="ref_name"))
+    with pytest.raises(UserError, match="too few contents to draw val and test from: 5"):
+        load(own_set)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import bz2
 import gzip
 import io
-import json
 import lzma
 import pickle
 import zipfile
@@ -43,9 +42,6 @@ def zipped(files: dict[str, bytes]) -> bytes:
 @pytest.mark.parametrize(
     ("data", "what", "fix"),
     [
-        (json.dumps(ROWS).encode(), "JSON", "read_json"),
-        (json.dumps({"image": ["a.jpg"], "mos": [1]}, indent=2).encode(), "JSON", "read_json"),
-        (b"\n".join(json.dumps(row).encode() for row in ROWS), "an object in each line", "lines=True"),
         (pickle.dumps(ROWS), "pickled", "if you trust it"),
         (gzip.compress(CSV, mtime=0), "gzip", "unpack"),
         (bz2.compress(CSV), "bzip2", "unpack"),

@@ -63,7 +63,7 @@ def _refuse_settings(data: DataConfig) -> None:
     columns = {f"columns.{role}": value for role, value in data.columns.model_dump().items()}
     dropped = [f"columns.{role}" for role in ("group", "split", "subset") if columns[f"columns.{role}"] == ""]
     given = [name for name, value in columns.items() if value is not None and name not in dropped]
-    given += [name for name in ("score_range", "header") if getattr(data, name) is not None]
+    given += [name for name in ("score_range", "header", "ratings") if getattr(data, name) is not None]
     given += ["score_direction"] if data.score_direction != "higher_is_better" else []
     if given:
         raise UserError(
