@@ -27,7 +27,7 @@ class UserError(IqaError):
 
 
 class Interrupted(IqaError):
-    """Ctrl-C or SIGTERM arrived; what was finished is saved (exit code 130, as shells expect)."""
+    """Ctrl-C or another signal to end arrived; what was finished is saved (exit code 130, or 128 + the signal)."""
 
     exit_code = 130
 

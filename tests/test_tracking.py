@@ -34,8 +34,8 @@ from iqa.processes import this_process
 from iqa.records import EpochRecord
 from iqa.scoring import BOUNDS
 from iqa.tracking import Tracker, fetch_experiment, metric_names, open_run, read_run_note, write_run_note
-from iqa.tracking.delivery import PENDING
 from iqa.tracking.names import GROUPED, grouped
+from iqa.tracking.sending.delivery import PENDING
 from iqa.tracking.store import public_uri, reachable
 from iqa.tracking.tracker import NAMING, told_settings
 from iqa.tracking.view import NOTE, VIEW, artifact_link, view_link
@@ -677,7 +677,7 @@ def test_a_server_lost_on_the_way_is_caught_up_with(
 ) -> None:
     from mlflow import MlflowClient
 
-    from iqa.tracking import outbox
+    from iqa.tracking.sending import outbox
 
     def lost(*_: Any, **__: Any) -> None:
         raise ConnectionError("connection refused")

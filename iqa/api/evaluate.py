@@ -28,7 +28,7 @@ from iqa.evaluation.report import RESULTS, TABLE
 from iqa.files import read_json
 from iqa.forecast import forecast
 from iqa.scoring import COVERAGE, load_scorer
-from iqa.tracking import Figures, Tracker, fetch_experiment, metric_names, open_run, read_run_note
+from iqa.tracking import Figures, Tracker, check_place, fetch_experiment, metric_names, open_run, read_run_note
 from iqa.tracking.models.logged import CARD, digest_of
 from iqa.training.checkpoints import BEST, ExperimentFolder
 
@@ -68,6 +68,7 @@ def evaluate(
         place = fetch_experiment(str(place), Path("experiments") / str(place).removeprefix("runs:/"))
     folder = ExperimentFolder(place)
     config = with_settings(folder.read_config(), settings)
+    check_place(config, read_run_note(folder.path).get("tracking_uri"))
     if verbose:
         load = forecast(config, trains=False, logged_here=logged_here(config))
         what = f"{place} by its {checkpoint}: {about(config)}, on {config.data.dataset} ({load.pictures})"

@@ -33,7 +33,7 @@ def run_training(
     """
     config, folder = session.config, session.folder
     facts = session.facts()
-    earlier = read_run_note(folder.path).get("run_id") if session.resumed else None
+    earlier = read_run_note(folder.path).get("run_id") if session.goes_on else None
     terminal.say(", ".join(f"{name} {value}" for name, value in facts.items()))
     with (
         session.claimed() as place,
@@ -55,9 +55,9 @@ def run_training(
             digest=session.store.digest,
             source=config.data.root or config.data.dataset,
         )
-        if tracker.run_id != earlier:
-            for record in session.trainer.history:
-                tracker.log_epoch(record)
+        # MLflow may have missed some of them, or all.
+        for record in session.trainer.history:
+            tracker.log_epoch(record)
         with session.interruptible():
             for record in session.run():
                 tracker.log_epoch(record)

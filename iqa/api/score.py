@@ -38,7 +38,7 @@ from iqa.scoring.results import (
     write_summary,
     write_tables,
 )
-from iqa.tracking import Tracker, open_run, read_run_note
+from iqa.tracking import Tracker, check_place, open_run, read_run_note
 
 
 @dataclass(frozen=True)
@@ -101,6 +101,7 @@ def score(
     inputs = find_inputs(str(pictures), column=column, root=str(root))
     scorer = load(model, device, coverage)
     config = with_settings(scorer.config, settings)
+    check_place(config)
     usual = Path("scores") / f"{config.experiment_name}-{inputs.label}"
     folder = Path(output) if output else free_folder(usual, inputs.root)
     options |= {"column": column, "root": root, "batch_size": batch_size, "device": device, "coverage": coverage}

@@ -14,6 +14,7 @@ from iqa.config import ExperimentConfig
 from iqa.config.reading import read_config
 from iqa.errors import UserError
 from iqa.estimate import about
+from iqa.tracking import check_place
 from iqa.training.checkpoints import ExperimentFolder
 from iqa.training.losses import Loss, training_loss
 from iqa.training.session import Session
@@ -49,6 +50,7 @@ def train(
     read = read_config(config, settings)
     if repeats < 1:
         raise UserError("--repeats counts splits", got=repeats, expected="1 or more")
+    check_place(read)
     terminal, folder = Terminal(verbose), Path(output) / read.experiment_name
     if verbose:
         load = forecast_of_splits(read, repeats, logged_here=logged_here(read))

@@ -25,7 +25,7 @@ from iqa.forecast import FIGURES, forecast
 from iqa.plots.several.tuning import recommendation
 from iqa.plots.style import save_drawn_by
 from iqa.progress import one_step
-from iqa.tracking import Tracker, open_run
+from iqa.tracking import Tracker, check_place, open_run
 from iqa.tuning.findings import as_markdown, conclude, header, tuned_config
 from iqa.tuning.pictures import draw_search
 from iqa.tuning.planned import PlannedStudy, await_plan
@@ -82,6 +82,7 @@ def tune(
     name = study or read.experiment_name
     folder = Path(output) / f"{name}-tuning"
     read_space(read)
+    check_place(read)
     with quietly(), ExitStack() as helpers:
         opened = open_storage(storage, heartbeat)
         helpers.enter_context(Workers(workers, read, folder, storage=storage, study=name, heartbeat=heartbeat))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import ctypes
+import errno
 import logging
 import os
 import signal
@@ -25,27 +26,28 @@ NOT_CALIBRATED = "calibrated scores are the model's own, stretched to the scale:
 
 
 def run_command(main: Callable[[list[str]], object], arguments: list[str]) -> None:
-    """Run `main(arguments)` and leave the process: 0 done, 1 failed while running, 2 bad input, 130 interrupted.
+    """Run `main(arguments)` and leave the process: 0 done, 1 failed while running, 2 bad input, 128 + n by signal n.
 
-    SIGTERM is taken like Ctrl-C. A fault of ours, as opposed to the user's, is one line too; its traceback is
+    SIGTERM (143) and a closed terminal (129) are taken like Ctrl-C (130). A fault of ours, as opposed to the user's, is one line too; its traceback is
     shown when the environment variable IQA_TRACEBACK is set.
     """
     # Read when torch is imported. Threads that wait shall spin for microseconds, not for milliseconds: two commands on
     # one machine would starve each other. Sleeping at once costs a training of small steps a third of its time.
     os.environ.setdefault("GOMP_SPINCOUNT", "50000")
     _keep_freed_memory()
-    for name in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(name, _interrupt)
+    stopped_by = _take_signals()
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     # Of metadata that Pillow cannot read; the pixels are decoded all the same.
     warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
     try:
         main(arguments)
         sys.stdout.flush()
+    except Interrupted as stop:
+        _leave(str(stop), _code(stopped_by))
     except IqaError as error:
-        _leave(str(error), error.exit_code)
+        _leave(f"error: {error}", error.exit_code)
     except KeyboardInterrupt:
-        _leave("interrupted", Interrupted.exit_code)
+        _leave("interrupted", _code(stopped_by))
     except BrokenPipeError:
         # The reader of our output (`| head`) has gone: nothing is left to tell it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -54,7 +56,7 @@ def run_command(main: Callable[[list[str]], object], arguments: list[str]) -> No
         if os.environ.get("IQA_TRACEBACK"):
             raise
         message = IqaError(f"{type(error).__name__}: {error}", fix="set IQA_TRACEBACK=1 to see where this came from")
-        _leave(str(message), 1)
+        _leave(f"error: {message}", 1)
 
 
 def parser_for(verb: str, purpose: str | None, epilog: str) -> argparse.ArgumentParser:
@@ -120,13 +122,42 @@ def _keep_freed_memory() -> None:
                 libc.mallopt(option, value)
 
 
-def _interrupt(signum: int, frame: FrameType | None) -> None:
-    # `mlflow run` sends SIGTERM right after Ctrl-C: once is enough, what is being saved must not be cut short.
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    raise KeyboardInterrupt
+def _take_signals() -> list[int]:
+    """Turn the signals that end a command into KeyboardInterrupt; returns the list in which they are noted."""
+    stopped_by: list[int] = []
+    names = [signal.SIGINT, signal.SIGTERM]
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup has it
+        names.append(signal.SIGHUP)
+
+    def interrupt(signum: int, frame: FrameType | None) -> None:
+        # `mlflow run` sends SIGTERM right after Ctrl-C: once is enough, what is being saved must not be cut short.
+        for name in names[1:]:
+            signal.signal(name, signal.SIG_IGN)
+        _leave_closed_terminal()
+        stopped_by.append(signum)
+        raise KeyboardInterrupt
+
+    for name in names:
+        signal.signal(name, interrupt)
+    return stopped_by
+
+
+def _leave_closed_terminal() -> None:
+    """Send to nowhere what a terminal that was closed would refuse: no word of ours may stop the saving."""
+    for stream in (1, 2):
+        try:
+            os.get_terminal_size(stream)
+        except OSError as error:
+            if error.errno == errno.EIO:
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
+
+
+def _code(stopped_by: list[int]) -> int:
+    """The exit code of an interrupted command, as shells expect it."""
+    return 128 + stopped_by[0] if stopped_by else Interrupted.exit_code
 
 
 def _leave(message: str, exit_code: int) -> None:
     sys.stdout.flush()
-    print(f"error: {message}" if exit_code != Interrupted.exit_code else message, file=sys.stderr)
+    print(message, file=sys.stderr)
     sys.exit(exit_code)

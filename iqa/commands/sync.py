@@ -23,8 +23,8 @@ def main(arguments: list[str]) -> None:
     if absent := [str(folder) for folder in options.folders if not folder.is_dir()]:
         raise UserError(f"{some(absent)} is no folder", expected="folders of experiments")
     # Imported late: --help must not wait for MLflow.
-    from iqa.tracking.delivery import PENDING
-    from iqa.tracking.sync import send_waiting
+    from iqa.tracking.sending.delivery import PENDING
+    from iqa.tracking.sending.sync import send_waiting
     from iqa.training.checkpoints import ExperimentFolder
 
     looked_in = options.folders or [Path("experiments"), Path("scores")]

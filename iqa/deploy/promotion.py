@@ -23,9 +23,9 @@ from iqa.evaluation.report import CONFIDENCE, RESULTS, TABLE
 from iqa.files import read_json, split_folder
 from iqa.scoring.ensemble import read_members
 from iqa.tracking import read_run_note
-from iqa.tracking.delivery import PENDING
 from iqa.tracking.models.fetching import SCHEMES
 from iqa.tracking.models.registry import Logged, Registry
+from iqa.tracking.sending.delivery import PENDING
 from iqa.tracking.store import good_manners, tracking_uri
 from iqa.training.checkpoints import ExperimentFolder
 

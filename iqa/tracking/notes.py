@@ -7,7 +7,7 @@ from typing import Any
 
 from iqa.errors import IqaError, UserError, cut, first_line
 from iqa.files import read_json, write_json
-from iqa.tracking.answers import answer_of
+from iqa.tracking.sending.answers import answer_of
 from iqa.tracking.store import connect, demand, good_manners, public_uri, shown, tracking_uri
 
 NOTE = "mlflow.json"

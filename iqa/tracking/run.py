@@ -17,10 +17,10 @@ from typing import Any, Literal
 from iqa.config import ExperimentConfig
 from iqa.errors import Interrupted, UserError
 from iqa.processes import this_process
-from iqa.tracking.delivery import Delivery, now
 from iqa.tracking.endings import PROCESS_TAG, have_last_word
 from iqa.tracking.notes import read_run_note, write_run_note
-from iqa.tracking.outbox import UNBORN, Outbox, warn
+from iqa.tracking.sending.delivery import Delivery, now
+from iqa.tracking.sending.outbox import UNBORN, Outbox, warn
 from iqa.tracking.store import good_manners, shown, tracking_uri
 from iqa.tracking.tracker import Tracker
 from iqa.tracking.view import EXPERIMENT
@@ -89,7 +89,7 @@ def open_run(
                 write_run_note(directory, run_id=run, tracking_uri=uri, experiment_id=place, **aliases)
             for other in spare:
                 outbox.put({"what": "tags", "run": other, "tags": {"mlflow.parentRunId": run, "role": "resume"}})
-            yield Tracker(outbox, run, directory, not resumed, experiment=_experiment(config), place=place)
+            yield Tracker(outbox, run, directory, not resumed, experiment=wanted_experiment(config), place=place)
 
 
 def _experiment_of(outbox: Outbox, run: str) -> str | None:
@@ -135,14 +135,14 @@ def _opening(config: ExperimentConfig, run_id: str | None, name: str, tags: dict
     return {
         "what": "create",
         "run": run_id or f"{UNBORN}{uuid.uuid4().hex}",
-        "experiment": _experiment(config),
+        "experiment": wanted_experiment(config),
         "name": name,
         "tags": tags,
         "start_time": now(),
     }
 
 
-def _experiment(config: ExperimentConfig) -> dict[str, str]:
+def wanted_experiment(config: ExperimentConfig) -> dict[str, str]:
     """Where a new run goes: the config's experiment, else the environment's, else one of this project's name."""
     if config.tracking.experiment:
         return {"name": config.tracking.experiment}

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from iqa.errors import IqaError, UserError, cut, first_line
-from iqa.tracking.answers import PAGE, answer_of, said_of
 from iqa.tracking.embedded import database_file, make_database
+from iqa.tracking.sending.answers import PAGE, answer_of, said_of
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any, Literal
 from iqa.config import ExperimentConfig
 from iqa.processes import this_process
 from iqa.records import EpochRecord
-from iqa.tracking.delivery import now
 from iqa.tracking.endings import PROCESS_TAG
 from iqa.tracking.names import CALLED, Figures, grouped, metric_names
-from iqa.tracking.outbox import UNBORN, Outbox
-from iqa.tracking.pending import relative_path
+from iqa.tracking.sending.delivery import now
+from iqa.tracking.sending.outbox import UNBORN, Outbox
+from iqa.tracking.sending.pending import relative_path
 from iqa.tracking.store import public_uri
 from iqa.tracking.view import NOTE, artifact_link, children_link, run_link, spaced, view_link
 
@@ -119,8 +119,8 @@ class Tracker:
         self._put("params", params=dict(params))
 
     def log_epoch(self, record: EpochRecord) -> None:
-        """Log the figures of an epoch with the epoch as step."""
-        self._put_metrics(record.metrics(), step=record.epoch)
+        """Log the figures of an epoch with the epoch as step; a resumed run may have them already."""
+        self._put_metrics(record.metrics(), step=record.epoch, what="metrics" if self.new_run else "again")
 
     def log_metrics(self, metrics: Mapping[str, float | None], step: int = 0) -> None:
         """Log figures by name; those that are None or not finite are left out.
@@ -214,7 +214,9 @@ class Tracker:
         content = {"files": list(files), "checkpoint": checkpoint, "dataset": _dataset(dataset)}
         self._put("test", path=relative_path(directory, self._directory), metrics=entries, **content)
 
-    def _put_metrics(self, metrics: Mapping[str, float | None], step: int) -> list[list[Any]]:
+    def _put_metrics(
+        self, metrics: Mapping[str, float | None], step: int, what: Literal["metrics", "again"] = "metrics"
+    ) -> list[list[Any]]:
         """Send figures, and return them as they were sent: name, value, time and step of each."""
         told = metrics.called if isinstance(metrics, Figures) else {}
         figures = {
@@ -227,7 +229,7 @@ class Tracker:
         entries = [[self._names[name], value, now(), step] for name, value in figures.items()]
         called = {self._names[name]: told.get(name, name) for name in figures}
         tags = {f"{CALLED}{name}": own for name, own in called.items() if name != own}
-        self._put("metrics", metrics=entries, **({"tags": tags} if tags else {}))
+        self._put(what, metrics=entries, **({"tags": tags} if tags else {}))
         return entries
 
     def _put(self, what: str, **content: Any) -> None:

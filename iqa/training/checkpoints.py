@@ -112,6 +112,15 @@ class ExperimentFolder:
             )
         return build_config(as_it_was(read_json(self.config_file)), where=str(self.config_file))
 
+    def was_begun_with(self, config: ExperimentConfig) -> bool:
+        """Whether a training with these settings was killed here before it had saved anything."""
+        if self.best.exists() or self.last.exists() or not self.config_file.is_file():
+            return False
+        try:
+            return bool(read_json(self.config_file) == config.to_dict())
+        except UserError:
+            return False
+
     def write_config(self, config: ExperimentConfig) -> None:
         write_json(self.config_file, config.to_dict())
 

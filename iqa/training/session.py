@@ -49,6 +49,10 @@ class Session:
         loss: what a step of training lessens.
         progress: True, bars; None, bars on a terminal and lines elsewhere; False, nothing.
 
+    Attributes:
+        resumed: whether it continues from a checkpoint.
+        goes_on: whether what is in the folder is its own: it is resumed, or was killed before it had saved anything.
+
     Raises:
         UserError: settings, data, weights or checkpoint that cannot be used; the folder is as it was.
     """
@@ -82,6 +86,7 @@ class Session:
         feed = build_feed(self.model, held, config, self.device, precision, progress)
         self.trainer = Trainer(self.model, feed, config, self.device, loss=loss, progress=progress)
         self.resumed = before is not None
+        self.goes_on = self.resumed or (resume and folder.was_begun_with(config))
         if before is not None:
             if before["data"] != self.store.digest:
                 raise UserError(
@@ -90,7 +95,7 @@ class Session:
                 )
             self.trainer.load_state_dict(before)
         self._best_state: dict[str, Any] | None = None
-        self._saved_at = float("-inf")
+        self._saved, self._saved_at = self.trainer.epoch, float("-inf")
 
     @contextmanager
     def claimed(self) -> Iterator[Path]:
@@ -108,7 +113,7 @@ class Session:
             "the checkpoints of this training",
             "free some, or give an --output on another disk",
         )
-        with self.folder.alone(), nullcontext() if self.resumed else self.folder.claimed():
+        with self.folder.alone(), nullcontext() if self.goes_on else self.folder.claimed():
             if not self.resumed:
                 self.folder.write_config(self.config)
                 manifest = to_csv(self.store.manifest, self.store.known_by)
@@ -141,8 +146,10 @@ class Session:
         try:
             yield
         except KeyboardInterrupt:
+            if not self._saved:
+                raise Interrupted("stopped before the first epoch was saved: nothing came of it") from None
             raise Interrupted(
-                f"stopped; {self.trainer.epoch} of {self.config.training.epochs} epochs are done, "
+                f"stopped; {self._saved} of {self.config.training.epochs} epochs are done, "
                 f"and {self.folder.path} holds what is needed to go on\n"
                 "  continue: the same command with --resume (under mlflow run: -P resume=true)"
             ) from None
@@ -176,7 +183,7 @@ class Session:
         save_checkpoint(self.folder.last, state)
         best = self.trainer.best
         self.folder.write_history(state["history"], best.epoch if best else None)
-        self._saved_at = time.monotonic()
+        self._saved, self._saved_at = len(state["history"]), time.monotonic()
 
     def facts(self) -> dict[str, str]:
         """What a table of runs is sorted by, as text."""

@@ -13,12 +13,15 @@ from faulty import Proxy, Reply, Rule, mlflow_server
 from mlflow import MlflowClient
 from PIL import Image
 
+import iqa
 from iqa.commands.main import main
 from iqa.config import ExperimentConfig
+from iqa.errors import UserError
 from iqa.records import EpochRecord
-from iqa.tracking import open_run, outbox, read_run_note
-from iqa.tracking.delivery import PENDING
-from iqa.tracking.sync import send_waiting
+from iqa.tracking import check_place, open_run, read_run_note
+from iqa.tracking.sending import outbox
+from iqa.tracking.sending.delivery import PENDING
+from iqa.tracking.sending.sync import send_waiting
 
 EPOCHS = 6
 #: Bytes of the checkpoint, and of what a small proxy takes.
@@ -238,3 +241,29 @@ def test_the_command_sends_what_waits_and_says_what_still_does(
     with pytest.raises(SystemExit) as absent:
         main(["sync", "nowhere"])
     assert absent.value.code == 2
+
+
+def test_what_mlflow_would_refuse_is_found_before_anything_is_done(
+    server: str, proxy: Proxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    client = MlflowClient(server)
+    gone, deleted = client.create_run("0").info.run_id, client.create_experiment("deleted")
+    client.delete_run(gone)
+    client.delete_experiment(deleted)
+    for name, value, told in (
+        ("MLFLOW_RUN_ID", "nonsense", "MLFLOW_RUN_ID names no run"),
+        ("MLFLOW_RUN_ID", gone, "was deleted"),
+        ("MLFLOW_EXPERIMENT_ID", "999", "no experiment 999"),
+        ("MLFLOW_EXPERIMENT_ID", deleted, "was deleted"),
+        ("MLFLOW_EXPERIMENT_NAME", "deleted", "was deleted"),
+    ):
+        with monkeypatch.context() as environment:
+            environment.setenv(name, value)
+            with pytest.raises(UserError, match=told):
+                iqa.train("quick_test", settings={"tracking.uri": server})
+    assert list(tmp_path.iterdir()) == []
+    proxy.rule = everything(Reply())
+    with monkeypatch.context() as environment:
+        environment.setenv("MLFLOW_RUN_ID", "nonsense")
+        check_place(settings(proxy.address))  # a server that is down has not refused it

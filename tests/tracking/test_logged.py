@@ -17,8 +17,8 @@ from tiny_model import picture, write_experiment
 from iqa.config import ExperimentConfig
 from iqa.files import write_json
 from iqa.tracking import open_run, read_run_note
-from iqa.tracking.delivery import PENDING
 from iqa.tracking.models.logged import CARD, REQUIREMENTS, checkpoints, digest_of, model_of, save_served_model
+from iqa.tracking.sending.delivery import PENDING
 
 #: In the folder that the tests run in.
 STORE = "sqlite:///mlflow.db"

@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 from iqa.errors import UserError, cut
 from iqa.tracking.endings import bury_dead_runs
+from iqa.tracking.sending.known import forget_error, missing
+from iqa.tracking.sending.parts import BATCHED, Delivery
 from iqa.tracking.store import METRICS_PER_BATCH, PARAMS_PER_BATCH, TAGS_PER_BATCH
 from iqa.tracking.view import experiment_tags, introduce
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-
-Delivery = dict[str, Any]
+    from mlflow.entities import Experiment, Run
 
 #: The file of an experiment folder that holds what is undelivered, one delivery a line.
 PENDING = "tracking_pending.jsonl"
@@ -29,14 +30,10 @@ PENDING = "tracking_pending.jsonl"
 PARAM_LENGTH, TAG_LENGTH = 6000, 8000
 #: Such as bold-crab-123.
 RANDOM_NAME = r"[a-z]+-[a-z]+-\d{1,4}"
-#: What of a run MLflow takes together.
-BATCHED = ("batch", "metrics", "tags")
 #: Pixels of a picture in a description, beside which a run's facts still fit on a laptop's screen.
 PREVIEW = (560, 560)
 #: What goes to the place of files, which may fail while the server takes figures.
 CARRY_FILES = frozenset({"text", "files", "picture", "preview", "model", "test"})
-#: What can be handed over in parts, and what the parts are of.
-DIVISIBLE, ENTRIES = (*BATCHED, "params"), ("params", "metrics", "tags")
 
 
 def create_run(client: MlflowClient, delivery: Delivery) -> str:
@@ -53,42 +50,71 @@ def create_run(client: MlflowClient, delivery: Delivery) -> str:
 
 
 def experiment_id(client: MlflowClient, wanted: dict[str, str]) -> str:
-    """The id of {"id": ...} or {"name": ...}.
+    """The id of {"id": ...} or {"name": ...}; one of a new name is made.
 
     Raises:
-        UserError: the experiment was deleted.
+        UserError: there is none of this id, or it was deleted.
     """
     from mlflow.exceptions import MlflowException
 
-    if "id" in wanted:
-        introduce(client, client.get_experiment(wanted["id"]))
-        return wanted["id"]
-    found = client.get_experiment_by_name(wanted["name"])
+    found = find_experiment(client, wanted)
     if found is None:
         try:
             return str(client.create_experiment(wanted["name"], tags=experiment_tags()))
         except MlflowException:
-            found = client.get_experiment_by_name(wanted["name"])  # another process was quicker
-    if found is None or found.lifecycle_stage == "deleted":
-        raise UserError(
-            f"the MLflow experiment '{cut(wanted['name'])}' cannot be used",
-            got="it was deleted" if found else "it cannot be created",
-            fix=f"mlflow experiments restore --experiment-id {found.experiment_id}, or another name" if found else None,
-        )
+            found = find_experiment(client, wanted)  # another process was quicker
+    if found is None:
+        raise UserError(f"the MLflow experiment '{cut(wanted['name'])}' cannot be used", got="it cannot be created")
     introduce(client, found)
     return str(found.experiment_id)
 
 
+def find_experiment(client: MlflowClient, wanted: dict[str, str]) -> Experiment | None:
+    """The experiment {"id": ...} or {"name": ...}; None where there is none of this name yet.
+
+    Raises:
+        UserError: there is none of this id, or it was deleted.
+    """
+    from mlflow.exceptions import MlflowException
+
+    try:
+        found = client.get_experiment(wanted["id"]) if "id" in wanted else client.get_experiment_by_name(wanted["name"])
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        raise UserError(
+            f"MLflow has no experiment {cut(wanted['id'])}", fix="set MLFLOW_EXPERIMENT_NAME, or neither"
+        ) from error
+    if found is not None and found.lifecycle_stage == "deleted":
+        raise UserError(
+            f"the MLflow experiment '{cut(found.name)}' cannot be used",
+            got="it was deleted",
+            fix=f"mlflow experiments restore --experiment-id {found.experiment_id}, or another name",
+        )
+    return found
+
+
+def find_run(client: MlflowClient, run_id: str) -> Run:
+    """A run that can be written to.
+
+    Raises:
+        UserError: it was deleted.
+    """
+    run = client.get_run(run_id)
+    if run.info.lifecycle_stage == "deleted":
+        raise UserError(f"the run {run_id} was deleted", fix=f"mlflow runs restore --run-id {run_id}")
+    return run
+
+
 def reopen_run(client: MlflowClient, delivery: Delivery) -> None:
     """Set a run going again; one that `mlflow run` gave a random name gets ours."""
-    run = client.get_run(delivery["run"])
-    if run.info.lifecycle_stage == "deleted":
-        raise UserError(f"the run {delivery['run']} was deleted")
+    run = find_run(client, delivery["run"])
     unnamed = re.fullmatch(RANDOM_NAME, run.info.run_name or "")
     introduce(client, client.get_experiment(run.info.experiment_id))
     # The tags first: a run that is RUNNING by the name of the process that left it would be buried.
     send_batch(client, delivery)
     client.update_run(delivery["run"], status="RUNNING", name=delivery["name"] if unnamed else None)
+    forget_error(client, run)
 
 
 def send_batch(client: MlflowClient, delivery: Delivery) -> None:
@@ -106,6 +132,11 @@ def send_batch(client: MlflowClient, delivery: Delivery) -> None:
             tags=tags[:TAGS_PER_BATCH],
         )
         params, metrics, tags = params[PARAMS_PER_BATCH:], metrics[METRICS_PER_BATCH:], tags[TAGS_PER_BATCH:]
+
+
+def send_again(client: MlflowClient, delivery: Delivery) -> None:
+    """Log those figures of a resumed run that it lacks."""
+    send_batch(client, delivery | {"metrics": missing(client, delivery["run"], delivery.get("metrics", []))})
 
 
 def send_params(client: MlflowClient, delivery: Delivery) -> None:
@@ -199,6 +230,7 @@ SENDERS: dict[str, Callable[[MlflowClient, Delivery], None]] = {
     "reopen": reopen_run,
     "params": send_params,
     **dict.fromkeys(BATCHED, send_batch),
+    "again": send_again,
     "text": send_text,
     "files": send_files,
     "picture": send_picture,
@@ -209,52 +241,6 @@ SENDERS: dict[str, Callable[[MlflowClient, Delivery], None]] = {
     "end": end_run,
     "bury": bury,
 }
-
-
-def neighbours(deliveries: list[Delivery]) -> list[list[Delivery]]:
-    """Put those together that follow each other and that MLflow takes together, in their order."""
-    result: list[list[Delivery]] = []
-    for delivery in deliveries:
-        last = result[-1][-1] if result else {}
-        if delivery["what"] in BATCHED and last.get("what") in BATCHED and delivery["run"] == last["run"]:
-            result[-1].append(delivery)
-        else:
-            result.append([delivery])
-    return result
-
-
-def joined(together: list[Delivery]) -> Delivery:
-    """Make one delivery of several for one run: that costs hardly more than a single metric."""
-    if len(together) == 1:
-        return together[0]
-    return {
-        "what": "batch",
-        "run": together[0]["run"],
-        "params": {key: value for each in together for key, value in each.get("params", {}).items()},
-        "metrics": [entry for each in together for entry in each.get("metrics", [])],
-        "tags": {key: value for each in together for key, value in each.get("tags", {}).items()},
-    }
-
-
-def entries(delivery: Delivery) -> int:
-    """How many settings, figures and tags a delivery has that MLflow could take one by one."""
-    return sum(len(delivery.get(kind, ())) for kind in ENTRIES) if delivery["what"] in DIVISIBLE else 1
-
-
-def halves(delivery: Delivery) -> list[Delivery]:
-    """Two deliveries of one that has several entries."""
-    all_of_it = [
-        (kind, entry)
-        for kind in ENTRIES
-        for entry in (delivery.get(kind, []) if kind == "metrics" else delivery.get(kind, {}).items())
-    ]
-    middle = len(all_of_it) // 2
-    result = []
-    for part in (all_of_it[:middle], all_of_it[middle:]):
-        content = {kind: [entry for each, entry in part if each == kind] for kind in ENTRIES}
-        kept = {kind: held if kind == "metrics" else dict(held) for kind, held in content.items() if held}
-        result.append({"what": delivery["what"], "run": delivery["run"], **kept})
-    return result
 
 
 def texts(tags: dict[str, Any]) -> dict[str, str]:

@@ -12,20 +12,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from iqa.errors import cut, first_line
-from iqa.tracking.answers import Answer, Verdict, answer_of
-from iqa.tracking.delivery import (
+from iqa.tracking.notes import read_run_note, write_run_note
+from iqa.tracking.sending.answers import Answer, Verdict, answer_of
+from iqa.tracking.sending.delivery import (
     CARRY_FILES,
     PENDING,
     SENDERS,
-    Delivery,
     create_run,
-    entries,
-    halves,
-    joined,
-    neighbours,
 )
-from iqa.tracking.notes import read_run_note, write_run_note
-from iqa.tracking.pending import read_pending, write_pending
+from iqa.tracking.sending.parts import Delivery, entries, halves, joined, neighbours
+from iqa.tracking.sending.pending import read_pending, write_pending
 from iqa.tracking.store import check_uri, connect, shown, trouble_with
 
 if TYPE_CHECKING:

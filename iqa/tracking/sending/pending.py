@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from iqa.files import write_text
-from iqa.tracking.delivery import PENDING, Delivery
+from iqa.tracking.sending.delivery import PENDING, Delivery
 
 
 def read_pending(directory: Path) -> list[Delivery]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from iqa.tracking.notes import read_run_note
-from iqa.tracking.outbox import Outbox
+from iqa.tracking.sending.outbox import Outbox
 from iqa.tracking.store import good_manners, tracking_uri
 
 
