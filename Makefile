@@ -17,13 +17,14 @@ DEV_HASH := $(shell cat requirements-dev.txt | cksum | cut -d' ' -f1)
 STAMP := .venv/.installed-$(HASH)
 DEV_STAMP := .venv/.installed-dev-$(HASH)-$(DEV_HASH)
 
-.PHONY: help venv dev train test lint types ui screenshots wheel clean
+.PHONY: help venv dev train test lint types docs ui screenshots wheel clean
 
 help:
 	@echo "make train   install into .venv, train and evaluate the quick test, log both to MLflow"
 	@echo "make ui      MLflow on http://127.0.0.1:$(PORT)"
 	@echo "make screenshots   docs/screenshots/*.png, of runs made for them"
 	@echo "make test    every test          make lint    ruff          make types   mypy"
+	@echo "make docs    the documentation as a site, docs/_build/html/index.html; warnings are errors"
 	@echo "make wheel   dist/iqa-*.whl, to install elsewhere"
 	@echo "make venv    only install        make clean   remove .venv and caches; experiments and runs stay"
 
@@ -74,6 +75,10 @@ lint: $(DEV_STAMP)
 types: $(DEV_STAMP)
 	mypy
 
+docs: $(DEV_STAMP)
+	python -m sphinx -E -W --keep-going -n -q -b html docs docs/_build/html
+	@echo "docs/_build/html/index.html"
+
 ui: $(STAMP)
 	@python -c "from iqa.tracking.view import show_view; show_view('$(PORT)')"
 	mlflow ui --host 127.0.0.1 --port $(PORT)
@@ -86,5 +91,5 @@ wheel: $(STAMP)
 	@ls dist/*.whl
 
 clean:
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist *.egg-info
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist docs/_build *.egg-info
 	find iqa tests benchmarks -name __pycache__ -type d -exec rm -rf {} +
