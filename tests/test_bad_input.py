@@ -103,7 +103,7 @@ TRAIN_SLIPS = [
     Slip(
         "deleted MLflow experiment",
         ["--tracking.enabled", "true", "--tracking.experiment", "gone"],
-        ["MLflow opens no run"],
+        ["the MLflow experiment 'gone' cannot be used", "it was deleted"],
         deleted_experiment,
     ),
     Slip(

@@ -20,8 +20,6 @@ from iqa.errors import UserError, nearest
 if TYPE_CHECKING:
     from iqa.data.scored.tables import Table
 
-#: Endings of tables; `iqa.data.scored.tables` tells them apart by content.
-TABLES = (".csv", ".tsv", ".txt", ".parquet", ".xlsx", ".xlsm")
 #: What `Inputs.left_out` calls entries that have no suffix to go by.
 HIDDEN, NO_SUFFIX, FOLDER_LINKS = "hidden", "no suffix", "links to folders"
 #: Marks a folder of results, whose figures are no pictures to score.
@@ -84,6 +82,8 @@ def find_inputs(where: str, *, column: str = "", root: str = "") -> Inputs:
     if path.is_file() and path.suffix.lower() not in SUFFIXES:
         return _table(path, column, Path(root).expanduser() if root else path.parent)
     if column or root:
+        from iqa.data.scored.tables import TABLES
+
         raise UserError(
             "--column and --root are for tables", got=f"the input {where}", expected=f"a file: {', '.join(TABLES)}"
         )
@@ -197,7 +197,7 @@ def _table(path: Path, column: str, root: Path) -> Inputs:
     from iqa.data.scored.columns import text
     from iqa.data.scored.locate import check_root, locate
     from iqa.data.scored.strangers import refuse_stranger
-    from iqa.data.scored.tables import open_table
+    from iqa.data.scored.tables import TABLES, open_table
 
     if path.suffix.lower() not in TABLES:
         with path.open("rb") as file:

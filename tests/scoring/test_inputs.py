@@ -118,9 +118,14 @@ def test_what_cannot_be_used_is_told(folder: Path, text: str, settings: dict, me
         find_inputs("scores.csv", **settings)
 
 
-@pytest.mark.parametrize(("name", "said"), [("t.jsonl", "JSON"), ("t.xls", "old Excel"), ("t.doc", "no known kind")])
+def test_records_in_json_are_a_table(folder: Path) -> None:
+    (folder / "t.jsonl").write_text('{"image": "a.png"}\n{"image": "b.jpg"}\n')
+    assert [Path(name).name for name in find_inputs("t.jsonl").names] == ["a.png", "b.jpg"]
+
+
+@pytest.mark.parametrize(("name", "said"), [("t.xls", "old Excel"), ("t.doc", "no known kind")])
 def test_other_files_are_told_by_what_they_are(folder: Path, name: str, said: str) -> None:
-    data = {"t.jsonl": b'{"image": "a.png"}\n', "t.xls": b"\xd0\xcf\x11\xe0" + bytes(99), "t.doc": b"?"}[name]
+    data = {"t.xls": b"\xd0\xcf\x11\xe0" + bytes(99), "t.doc": b"?"}[name]
     (folder / name).write_bytes(data)
     with pytest.raises(UserError, match=said):
         find_inputs(name)
