@@ -66,7 +66,7 @@ train: $(STAMP)
 	mlflow run . -e evaluate --env-manager local $(NAMED) -P experiment=$(EXPERIMENT)
 
 test: $(DEV_STAMP)
-	python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+	python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 lint: $(DEV_STAMP)
 	ruff check .

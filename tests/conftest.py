@@ -23,6 +23,18 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ["OMP_NUM_THREADS"] = "1"
 
 
+#: Files that take minutes: begun first, so that no core waits for the last of them.
+LONG = (
+    *("test_protocol", "test_tune_end_to_end", "test_ensemble", "test_end_to_end", "test_tracking", "test_docs"),
+    *("test_learning", "test_library", "test_compare_end_to_end", "test_onnx", "test_faults", "test_score_images"),
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put long files in front."""
+    items.sort(key=lambda item: LONG.index(item.path.stem) if item.path.stem in LONG else len(LONG))
+
+
 @pytest.fixture(autouse=True)
 def _no_surprises(monkeypatch: pytest.MonkeyPatch) -> None:
     """No hub, and no MLflow settings of the machine that runs the tests."""
