@@ -104,9 +104,16 @@ class Intervals:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Intervals:
-        """Out of a checkpoint."""
-        ratios = {int(component): np.asarray(each) for component, each in values["ratios"].items()}
-        return cls(np.asarray(values["weights"]), float(values["bias"]), ratios)
+        """Out of a checkpoint.
+
+        Raises:
+            KeyError, TypeError, ValueError: they are of another shape.
+        """
+        ratios = {int(name): np.asarray(each, dtype=np.float64) for name, each in values["ratios"].items()}
+        weights = np.asarray(values["weights"], dtype=np.float64)
+        if -1 not in ratios or any(each.ndim != 1 or not each.size for each in (weights, *ratios.values())):
+            raise ValueError("intervals are made from rows of numbers")
+        return cls(weights, float(values["bias"]), ratios)
 
 
 def fit_intervals(said: Said, true: ArrayLike) -> tuple[Intervals | None, str]:

@@ -7,11 +7,16 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from iqa.errors import IqaError, UserError
+from iqa.errors import IqaError, UserError, first_line
+
+#: What content that is not as it was written raises where it is taken apart; a RecursionError is a RuntimeError.
+MISSHAPEN = (ArithmeticError, AttributeError, EOFError, LookupError, OSError, RuntimeError, TypeError, ValueError)
 
 
 def atomic_write(path: Path, write: Callable[[BinaryIO], object]) -> None:
@@ -40,6 +45,12 @@ def atomic_write(path: Path, write: Callable[[BinaryIO], object]) -> None:
         if full := _disk_failure(error):
             raise no_room(path, full) from error
         raise
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Delete what a killed process has left in `folder` of files that it was writing; no other may be writing there."""
+    for leftover in folder.glob(".*.tmp"):
+        leftover.unlink(missing_ok=True)
 
 
 def no_room(path: Path, error: OSError, fix: str | None = None) -> IqaError:
@@ -133,11 +144,43 @@ def read_json(path: Path) -> Any:
         UserError: the file is missing or is not JSON.
     """
     try:
+        if Path(path).exists() and not Path(path).is_file():  # a pipe would be waited for, and a device has no end
+            raise UserError(f"{path} is no file", expected="a JSON file")
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise UserError(f"{path} does not exist") from error
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read as JSON", got=error) from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{path} cannot be read as JSON", got=first_line(error)) from error
+
+
+def refuse_packed(path: Path) -> None:
+    """Refuse an archive whose files are together larger than itself: torch never packs, and what is packed can unpack
+    to any size.
+
+    Raises:
+        ValueError, zipfile.BadZipFile: it is one, or damaged.
+    """
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            size = sum(each.file_size for each in archive.infolist())
+        if size > path.stat().st_size:
+            raise ValueError(f"an archive of {in_bytes(path.stat().st_size)} that unpacks to {in_bytes(size)}")
+
+
+@contextmanager
+def content_of(path: Path, expected: str, fix: str | None = None) -> Iterator[None]:
+    """Around where a file's content is taken apart: whatever damage comes to, it is said of the file.
+
+    Raises:
+        UserError: the block met content of another shape.
+    """
+    try:
+        yield
+    except MISSHAPEN as error:
+        got = f"{type(error).__name__}: {first_line(error)}"
+        raise UserError(
+            f"{path} is damaged, or was not written by this project", got=got, expected=expected, fix=fix
+        ) from error
 
 
 def _umask() -> int:

@@ -79,8 +79,15 @@ class LogisticFit:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> LogisticFit:
-        """Out of a checkpoint or a report, which hold both by their names."""
-        return cls(tuple(values["parameters"]), values["linear"])
+        """Out of a checkpoint or a report, which hold both by their names.
+
+        Raises:
+            ValueError: not as many parameters as such a mapping has.
+        """
+        parameters, linear = tuple(float(each) for each in values["parameters"]), bool(values["linear"])
+        if len(parameters) != (2 if linear else 4):
+            raise ValueError(f"a mapping of {len(parameters)} parameters")
+        return cls(parameters, linear)
 
     @property
     def rises(self) -> bool:

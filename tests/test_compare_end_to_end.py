@@ -13,7 +13,7 @@ from mlflow import MlflowClient
 from iqa.commands import compare, train
 from iqa.commands.cli import run_command
 from iqa.errors import UserError
-from iqa.evaluation.comparison import read_contender
+from iqa.evaluation.tested import read_contender
 from iqa.files import read_json
 from iqa.training.checkpoints import ExperimentFolder
 

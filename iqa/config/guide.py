@@ -14,7 +14,7 @@ _RENAMED: dict[str, tuple[tuple[str, Callable[[Any], Any]], ...]] = {
     "seed": (("training.seed", lambda value: value), ("data.seed", lambda value: value)),
     "loss_weights.quality_loss": (
         ("training.loss.smooth_l1", lambda value: value),
-        ("training.loss.correlation", lambda value: value / 2),
+        ("training.loss.correlation", lambda value: _half(value)),
     ),
     "loss_weights.cluster_loss": (("training.loss.cluster_loss", lambda value: value),),
 }
@@ -60,6 +60,14 @@ def from_guide(values: dict[str, Any]) -> tuple[dict[str, Any], str]:
     text = json.dumps(changed, indent=2, ensure_ascii=False)
     note = "these keys are the guide's, and are read as follows:\n" + "\n".join(lines)
     return changed, f"{note}\nthe same config without them:\n{text}"
+
+
+def _half(value: Any) -> Any:
+    """Half a number; what is none stays, to be refused by its key."""
+    try:
+        return value / 2
+    except (TypeError, OverflowError):
+        return value
 
 
 def _is_number_or_text(value: Any) -> bool:

@@ -6,7 +6,7 @@ import copy
 import json
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import NoneType
 from typing import Any, get_args, get_origin
@@ -18,6 +18,9 @@ from iqa.config.guide import from_guide
 from iqa.config.recipes import recipe_texts
 from iqa.config.training import SCHEDULER_PARAMS
 from iqa.errors import UserError, nearest
+
+#: Characters of a config, and how deep it may be: settings are four deep.
+MOST_TEXT, MOST_NESTED = 2**22, 50
 
 log = logging.getLogger(__name__)
 
@@ -132,7 +135,8 @@ def strip_comments(text: str) -> str:
 def _read_values(path: Path) -> dict[str, Any]:
     """What a config file holds, before it is checked."""
     try:
-        text = path.read_text(encoding="utf-8")
+        with path.open(encoding="utf-8") as file:
+            text = file.read(MOST_TEXT + 1)
     except FileNotFoundError as error:
         if (recipe := recipe_texts().get(str(path))) is not None:
             text = recipe
@@ -145,13 +149,34 @@ def _read_values(path: Path) -> dict[str, Any]:
             ) from error
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"config {path} cannot be read", got=error, expected="a UTF-8 JSON file") from error
+    if len(text) > MOST_TEXT:
+        raise UserError(f"config {path} is too long", expected=f"at most {MOST_TEXT} characters of JSON")
     try:
-        values = json.loads(strip_comments(text))
-    except ValueError as error:
+        values = _parsed(strip_comments(text))
+    except (ValueError, RecursionError) as error:
         raise UserError(f"config {path} is not valid JSON", got=error, fix="mend the file at that line") from error
     if not isinstance(values, dict):
         raise UserError(f"config {path} holds no settings", got=type(values).__name__, expected="a JSON object")
     return values
+
+
+def _parsed(text: str) -> Any:
+    """What JSON holds.
+
+    Raises:
+        ValueError, RecursionError: it is none, or lists and objects are within each other deeper than any setting is.
+    """
+    values = json.loads(text)
+    layer, depth = [values], 0
+    while layer := [each for part in layer for each in _within(part) if isinstance(each, dict | list)]:
+        depth += 1
+        if depth > MOST_NESTED:
+            raise ValueError(f"lists and objects within each other, more than {MOST_NESTED} deep")
+    return values
+
+
+def _within(part: Any) -> Iterable[Any]:
+    return part.values() if isinstance(part, dict) else part if isinstance(part, list) else ()
 
 
 def _told(values: dict[str, Any]) -> dict[str, Any]:
@@ -181,8 +206,8 @@ def _value(text: str) -> Any:
     if text.lower() in lowered:
         return lowered[text.lower()]
     try:
-        return json.loads(text)
-    except ValueError:
+        return _parsed(text)
+    except (ValueError, RecursionError):
         return text
 
 

@@ -17,7 +17,7 @@ from iqa.data.scored.presets.catalog import CATALOG
 from iqa.evaluation.description import MEASURES, MOST_SUBSETS
 from iqa.evaluation.evaluated import PSEUDO
 from iqa.evaluation.report import RESULTS
-from iqa.files import experiment_label, read_json, write_text
+from iqa.files import content_of, experiment_label, read_json, write_text
 from iqa.scoring.ensemble import read_members
 from iqa.tracking.models.logged import CARD
 from iqa.training.checkpoints import ExperimentFolder
@@ -69,7 +69,9 @@ def write_card(folder: Path) -> Path:
     Raises:
         UserError: there is neither, or a file of it is damaged.
     """
-    write_text(folder / CARD, card(read_source(folder)))
+    with content_of(folder, "what training and iqa evaluate write there", "evaluate it again"):
+        text = card(read_source(folder))
+    write_text(folder / CARD, text)
     return folder / CARD
 
 

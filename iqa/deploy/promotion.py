@@ -15,12 +15,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from iqa.errors import UserError, cut
-from iqa.evaluation.comparison import Contender, difference_in_pictures, differences
-from iqa.evaluation.report import CONFIDENCE, RESULTS, TABLE
-from iqa.files import read_json, split_folder
+from iqa.evaluation.comparison import difference_in_pictures, differences
+from iqa.evaluation.report import CONFIDENCE, TABLE
+from iqa.evaluation.tested import Contender, read_test
+from iqa.files import split_folder
 from iqa.scoring.ensemble import read_members
 from iqa.tracking import read_run_note
 from iqa.tracking.models.fetching import SCHEMES
@@ -220,7 +219,7 @@ def _test(registry: Registry, model: Logged, candidate: Candidate, called: str) 
         found = registry.fetch_test(model, place)
         if found is None or not (found / TABLE).is_file():
             return None
-        return Contender({"name": called}, read_json(found / RESULTS), pd.read_csv(found / TABLE))
+        return Contender({"name": called}, *read_test(found))
 
 
 def _decide(

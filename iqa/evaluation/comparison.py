@@ -8,84 +8,19 @@ hard for every model cancels out; intervals are widened for the number of compar
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from iqa import metrics
 from iqa.errors import UserError
 from iqa.evaluation.evaluated import interval_caveat
-from iqa.evaluation.report import CONFIDENCE, RESULTS, TABLE
-from iqa.files import read_json
+from iqa.evaluation.report import CONFIDENCE
+from iqa.evaluation.tested import MEASURES, Contender
 from iqa.resampling import resampled_rows
-from iqa.training.checkpoints import ExperimentFolder, load_checkpoint
 
 #: More than an interval of one model takes: the bounds of a widened one lie further out.
 SAMPLES = 2000
-MEASURES = ("srcc", "plcc", "krcc", "rmse")
-
-
-@dataclass(frozen=True)
-class Contender:
-    """One experiment that was trained and tested.
-
-    Attributes:
-        facts: what is told of it beside its figures, as plain values.
-        results: what test_results.json holds.
-        table: the test pictures with at least `image`, `content`, `score` and `predicted`.
-    """
-
-    facts: dict[str, Any]
-    results: dict[str, Any]
-    table: pd.DataFrame
-
-    @property
-    def name(self) -> str:
-        return str(self.facts["name"])
-
-
-def read_contender(folder: ExperimentFolder) -> Contender:
-    """What the folder of a tested experiment says.
-
-    Raises:
-        UserError: it has no config, no manifest, no best model or no test.
-    """
-    config, history = folder.read_config(), read_json(folder.history_file)
-    epochs, best = history["epochs"], history["best_epoch"]
-    weights = load_checkpoint(folder.best)["model"]
-    facts = {
-        "name": config.experiment_name,
-        "backbone": config.model.backbone,
-        "frozen": config.model.freeze_backbone,
-        "n_clusters": config.model.n_clusters,
-        "weights_millions": sum(tensor.numel() for tensor in weights.values()) / 1e6,
-        "epochs": len(epochs),
-        "best_epoch": best,
-        "val_srcc": next((epoch["val_srcc"] for epoch in epochs if epoch["epoch"] == best), None),
-        "seconds_per_epoch": float(np.median([epoch["seconds"] for epoch in epochs])),
-        "images_per_second": float(np.median([epoch["images_per_second"] for epoch in epochs])),
-        "test_share": _test_share(folder),
-    }
-    results = read_json(folder.visualizations / RESULTS)
-    # All at the same coverage, so that the narrower ones are better.
-    intervals = results.get("intervals") or {"width": {"value": None}}
-    facts["interval_width"] = intervals["width"]["value"]
-    return Contender(facts, results, pd.read_csv(folder.visualizations / TABLE))
-
-
-def _test_share(folder: ExperimentFolder) -> float:
-    """Test pictures for each training picture."""
-    manifest = folder.read_manifest()
-    if manifest is None:
-        raise UserError(
-            f"{folder.path} does not say what it was trained on",
-            expected=f"its {folder.manifest_file.name}",
-            fix="train it again, or copy that file back",
-        )
-    counts = manifest["split"].value_counts()
-    return float(counts["test"] / counts["train"])
 
 
 def compare_tested(contenders: Sequence[Contender], *, samples: int = SAMPLES, seed: int = 0) -> dict[str, Any]:

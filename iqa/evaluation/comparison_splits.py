@@ -15,8 +15,9 @@ import numpy as np
 from scipy import stats
 
 from iqa.errors import UserError
-from iqa.evaluation.comparison import MEASURES, Contender, check_same_pictures, told
+from iqa.evaluation.comparison import check_same_pictures, told
 from iqa.evaluation.report import CONFIDENCE
+from iqa.evaluation.tested import MEASURES, Contender
 
 
 def compare_splits(names: Sequence[str], contenders: Sequence[Sequence[Contender]]) -> dict[str, Any]:

@@ -93,8 +93,20 @@ class Distance(nn.Module):
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Distance:
-        """Out of a checkpoint."""
-        return cls(*(values[name] for name in ("columns", "centre", "scale", "directions", "noise")))
+        """Out of a checkpoint.
+
+        Raises:
+            KeyError, AttributeError, ValueError: they do not fit together.
+        """
+        columns, centre, scale, directions, noise = (
+            values[name] for name in ("columns", "centre", "scale", "directions", "noise")
+        )
+        shapes = [tuple(each.shape) for each in (columns, centre, scale, noise)]
+        if shapes != [(len(centre),)] * 3 + [()] or directions.ndim != 2 or len(directions) != len(centre):
+            raise ValueError(f"distances by {', '.join(map(str, shapes))} numbers")
+        if columns.dtype != torch.int64 or not all(each.is_floating_point() for each in (centre, scale, directions)):
+            raise ValueError("distances by numbers of another type")
+        return cls(columns, centre, scale, directions, noise)
 
 
 def middle_columns(backbone: AnyBackbone) -> Tensor:

@@ -6,6 +6,7 @@ import json
 import math
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from types import TracebackType
@@ -16,7 +17,7 @@ import pandas as pd
 from filelock import FileLock, Timeout
 
 from iqa.errors import UserError
-from iqa.files import no_room
+from iqa.files import no_room, remove_leftovers
 from iqa.scoring.base import SCORES
 from iqa.scoring.inputs import JOURNAL, Inputs
 from iqa.scoring.results import RESULTS
@@ -69,9 +70,10 @@ class Journal:
         except OSError as error:
             raise no_room(self._path, error) from error
         try:
+            remove_leftovers(folder)
             self._claim(header)
             self.stamps: dict[str, str] = {row["image"]: row["stamp"] for row in self._rows()}
-            self._file = self._path.open("a", encoding="utf-8")
+            self._file = self._path.open("ab", buffering=0)
         except BaseException:
             self._lock.release()
             raise
@@ -100,12 +102,15 @@ class Journal:
         for (name, mark), row in zip(names, scores.to_dict("records"), strict=True):
             plain = {key: None if pd.isna(value) else value for key, value in row.items()}
             lines.append(json.dumps({"image": name, "stamp": mark, **plain}) + "\n")
-            self.stamps[name] = mark
+        left, whole = "".join(lines).encode(), os.fstat(self._file.fileno()).st_size
         try:
-            self._file.write("".join(lines))
-            self._file.flush()
+            while left:  # a disk that fills up takes a part
+                left = left[self._file.write(left) :]
         except OSError as error:
+            with suppress(OSError):
+                self._file.truncate(whole)
             raise no_room(self._path, error) from error
+        self.stamps |= names
 
     def table(self, inputs: Inputs) -> pd.DataFrame:
         """One row for each of the inputs' names, in order: image, SCORES, error, note."""
@@ -158,7 +163,7 @@ class Journal:
     def _rows(self) -> Iterator[dict[str, Any]]:
         with self._path.open("rb") as file:
             next(file)
-            yield from filter(None, map(_plain, file))
+            yield from filter(_is_row, map(_plain, file))
 
 
 def stamp(path: Path) -> str:
@@ -171,11 +176,24 @@ def stamp(path: Path) -> str:
     return f"{facts.st_size}-{facts.st_mtime_ns}-{facts.st_ctime_ns}"
 
 
+def _is_row(row: dict[str, Any]) -> bool:
+    """Whether a line holds what was written of a picture; of one that does not, the picture is scored again."""
+    texts = [row.get(key) for key in ("error", "note")]
+    figures = [row.get(key) for key in SCORES]
+    cluster = row.get("cluster")
+    return (
+        all(isinstance(row.get(key), str) for key in ("image", "stamp"))
+        and all(text is None or isinstance(text, str) for text in texts)
+        and all(each is None or (isinstance(each, int | float) and not isinstance(each, bool)) for each in figures)
+        and (cluster is None or float(cluster).is_integer())
+    )
+
+
 def _plain(line: bytes) -> dict[str, Any]:
     """A line of the journal; {} for one that a disk has damaged, so that its picture is scored again."""
     try:
         values = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return values if isinstance(values, dict) else {}
 

@@ -16,6 +16,7 @@ from iqa.config.reading import build_config
 from iqa.conformal import check_coverage
 from iqa.data.store.views import ViewPolicy
 from iqa.errors import IqaError, UserError, first_line
+from iqa.files import content_of
 from iqa.processes import cores
 from iqa.scoring.base import PictureScorer
 from iqa.scoring.scale import COVERAGE, Calibration
@@ -62,13 +63,14 @@ class OnnxScorer(PictureScorer):
         self.metadata = _metadata(self._session.get_modelmeta().custom_metadata_map, self.path)
         with self.path.open("rb") as file:
             self.digest = hashlib.file_digest(file, "sha256").hexdigest()
-        self.config = build_config(self.metadata["config"], where=str(path))
-        self.epoch = self.metadata["epoch"]
-        self.score_name = self.metadata["score_name"]
-        self.views = ViewPolicy.from_dict(self.metadata["views"])
-        known = self.metadata["calibration"]
-        self.calibration = Calibration.from_dict(known, self.metadata["intervals"]) if known else None
-        self.usual = None if self.metadata["usual"] is None else np.array(self.metadata["usual"])
+        with content_of(self.path, "a file that `iqa export` wrote", "export it again"):
+            self.config = build_config(self.metadata["config"], where=str(path))
+            self.epoch = self.metadata["epoch"]
+            self.score_name = self.metadata["score_name"]
+            self.views = ViewPolicy.from_dict(self.metadata["views"])
+            known = self.metadata["calibration"]
+            self.calibration = Calibration.from_dict(known, self.metadata["intervals"]) if known else None
+            self.usual = None if self.metadata["usual"] is None else np.array(self.metadata["usual"], dtype=np.float64)
 
     @property
     def passing(self) -> int:
@@ -159,7 +161,7 @@ def _metadata(held: Mapping[str, str], path: Path) -> dict[str, Any]:
     try:
         found = json.loads(held[METADATA])
         known = found["format"] == FORMAT
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise UserError(
             f"{path} is no model of this project",
             got="no metadata that tell how pictures are cut and scores calibrated",

@@ -77,7 +77,7 @@ def finished(folder: Path, inputs: Inputs, wanted: Format) -> dict[str, Any] | N
     summary = read_json(folder / SUMMARY)
     known: dict[str, Any] = summary if isinstance(summary, dict) else {}
     figures = known.get("figures", [HISTOGRAM, CONTACT_SHEET] if known.get("scored") else [])
-    whole = all((folder / name).is_file() for name in figures)
+    whole = isinstance(figures, list) and all((folder / str(name)).is_file() for name in figures)
     return known if known.get("inputs") == inputs.digest and whole else None
 
 

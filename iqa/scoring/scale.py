@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,15 +37,21 @@ class Calibration:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any], intervals: dict[str, Any] | None = None) -> Calibration:
-        """Out of a checkpoint: parameters, linear, low, high, higher_is_better; and what intervals are made from."""
-        mapping, note = LogisticFit.from_dict(values), values.get("note", "")
+        """Out of a checkpoint: parameters, linear, low, high, higher_is_better; and what intervals are made from.
+
+        Raises:
+            KeyError, TypeError, ValueError: they are of another shape.
+        """
+        mapping, note = LogisticFit.from_dict(values), str(values.get("note", ""))
         if not mapping.rises:  # as early versions could leave behind
             mapping, note = IDENTITY, "predictions do not rise with the validation scores"
-        scale = ScoreScale(values["low"], values["high"], values["higher_is_better"])
+        scale = ScoreScale(float(values["low"]), float(values["high"]), bool(values["higher_is_better"]))
+        if not 0 < scale.high - scale.low < math.inf:
+            raise ValueError(f"a scale from {scale.low} to {scale.high}")
         if intervals is None:
             return cls(mapping, scale, note, no_intervals="the model was trained without finding any")
         if intervals["note"]:
-            return cls(mapping, scale, note, no_intervals=intervals["note"])
+            return cls(mapping, scale, note, no_intervals=str(intervals["note"]))
         return cls(mapping, scale, note, Intervals.from_dict(intervals))
 
     def __call__(self, scores: pd.Series) -> pd.Series:

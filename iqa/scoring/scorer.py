@@ -21,7 +21,7 @@ from iqa.conformal import Said, check_coverage
 from iqa.data.prepared import PixelStore
 from iqa.data.store.views import ViewPolicy
 from iqa.device import autocast, choose_device, choose_precision, memory_advice
-from iqa.errors import IqaError
+from iqa.errors import IqaError, UserError
 from iqa.forecast import passing
 from iqa.model.backbone.fused import folded
 from iqa.model.quality import Prediction, QualityModel
@@ -30,7 +30,7 @@ from iqa.progress import progress_bar
 from iqa.scoring.base import PictureScorer
 from iqa.scoring.scale import COVERAGE, Calibration
 from iqa.training.build import build_feed
-from iqa.training.checkpoints import BEST, load_checkpoint, load_model_state
+from iqa.training.checkpoints import BEST, checkpoint_parts, load_checkpoint, load_model_state
 
 # A forked child has none of its parent's threads, which torch would wait for.
 if hasattr(os, "register_at_fork"):
@@ -75,21 +75,28 @@ class Scorer(PictureScorer):
         content = load_checkpoint(checkpoint)
         with checkpoint.open("rb") as file:
             self.digest = hashlib.file_digest(file, "sha256").hexdigest()
-        self.config: ExperimentConfig = build_config(content["config"], where=str(checkpoint))
         self.device: torch.device = choose_device(device)
+        with checkpoint_parts(checkpoint):
+            model = self._take_apart(content, checkpoint)
         self.precision = choose_precision(self.config.training.precision, self.device)
+        self.model = model.to(self.device).eval()
+
+    def _take_apart(self, content: dict[str, Any], checkpoint: Path) -> QualityModel:
+        """Keep what a checkpoint says; the model that is in it, on the CPU."""
+        self.config: ExperimentConfig = build_config(content["config"], where=str(checkpoint))
         self.epoch = int(content.get("epoch", len(content.get("history", []))))
-        self.score_name: str = content["score_name"]
+        self.score_name = str(content["score_name"])
         self.views = ViewPolicy.from_dict(content.get("views") or {"side": content["picture_size"]})
         known = content.get("calibration")
         self.calibration = Calibration.from_dict(known, content.get("intervals")) if known else None
+        _refuse_other_sizes(self.config, content["model"], checkpoint)
         with torch.random.fork_rng(devices=[]):  # what is drawn for the weights' places is no business of the caller
             model = QualityModel.from_config(self.config.model, content["image_size"], load_weights=False)
         load_model_state(model, content["model"], checkpoint)
         typical, self.usual = content.get("typicality", {}), None
         if "distances" in typical:
             model.usual, self.usual = Distance.from_dict(typical), typical["distances"].numpy()
-        self.model = model.to(self.device).eval()
+        return model
 
     def __getstate__(self) -> dict[str, Any]:
         """For pickle: without the quicker backbone, which is made again."""
@@ -150,6 +157,18 @@ def load_scorer(path: str | Path, device: str = "auto", coverage: float = COVERA
     """
     path = Path(path)
     return Scorer(path / BEST if path.is_dir() else path, device, coverage)
+
+
+def _refuse_other_sizes(config: ExperimentConfig, state: dict[str, Tensor], path: Path) -> None:
+    """A config may name any size; before memory is asked for it, there must be weights of that size."""
+    sizes = {size for tensor in state.values() for size in tensor.shape}
+    wrong = [name for name in ("feature_dim", "hidden_dim") if getattr(config.model, name) not in sizes]
+    if wrong:
+        raise UserError(
+            f"checkpoint {path} is of another model than its config describes",
+            got=f"no weights of the size {getattr(config.model, wrong[0])}, which model.{wrong[0]} says",
+            fix="use the checkpoint that was trained with this config.json",
+        )
 
 
 def _join(parts: Sequence[Prediction], pool: Callable[[Tensor], Tensor]) -> Predictions:

@@ -8,7 +8,8 @@ import pytest
 
 from iqa import metrics
 from iqa.errors import UserError
-from iqa.evaluation.comparison import Contender, as_markdown, as_rows, compare_tested
+from iqa.evaluation.comparison import as_markdown, as_rows, compare_tested
+from iqa.evaluation.tested import Contender
 from iqa.plots.several.comparison import comparison
 
 TRUE = np.random.default_rng(0).random(300)

@@ -10,8 +10,9 @@ import pytest
 from scipy import stats
 
 from iqa.errors import UserError
-from iqa.evaluation.comparison import Contender, as_markdown, as_rows
+from iqa.evaluation.comparison import as_markdown, as_rows
 from iqa.evaluation.comparison_splits import compare_splits
+from iqa.evaluation.tested import Contender
 from iqa.plots.several.comparison import comparison
 
 

@@ -100,8 +100,10 @@ def measure(picture: Image.Image) -> dict[str, Any]:
 def _kinds(path: Path) -> dict[str, str]:
     """What a file is by its first bytes, and by its name."""
     try:
-        with path.open("rb") as file:
-            head = file.read(HEAD)
+        head = b""
+        if path.is_file():  # by now it may be a pipe, which would be waited for
+            with path.open("rb") as file:
+                head = file.read(HEAD)
     except OSError:
         head = b""
     Image.init()

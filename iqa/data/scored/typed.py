@@ -6,16 +6,25 @@ import io
 import json
 import re
 import warnings
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from pyarrow import parquet
 
 from iqa.data.scored.cells import Sheet, shown
 from iqa.errors import UserError, some
+from iqa.files import in_bytes
 
+#: Rows of a table in parquet.
+MOST_ROWS = 50_000_000
+#: Bytes that a workbook may unpack to; how often its size, where that is not little.
+MOST_UNPACKED, MOST_PACKED, LITTLE_UNPACKED = 2**30, 100, 2**25
+#: How JSON writes half a sign, the other half of which may be missing.
+_HALF = re.compile(r"\\u[dD][89a-fA-F]")
 #: How a list of records begins, an object of columns, and a record in each line.
 _JSON = re.compile(rb"\s*(\{\s*[\"}]|\[\s*[\[{\]\"])")
 
@@ -48,7 +57,9 @@ def read_json(path: Path, data: bytes) -> pd.DataFrame:
             if len(lines) < 2 or not lines[0].strip().endswith("}"):
                 raise
             content = [json.loads(line) for line in lines]
-    except ValueError as error:
+        if _HALF.search(text):
+            json.dumps(content, ensure_ascii=False).encode()  # half a sign is no text that can be written
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path} cannot be read as JSON", got=shown(error), expected="whole JSON in UTF-8") from error
     rows = [content] if isinstance(content, dict) and not any(map(_holds_cells, content.values())) else content
     columns = isinstance(rows, dict) and all(map(_holds_cells, rows.values()))
@@ -65,7 +76,7 @@ def read_json(path: Path, data: bytes) -> pd.DataFrame:
                 expected="a text or a number in each, as a table has",
                 fix="write a record for each rating (data.ratings long), or a key for each rater (wide)",
             )
-        if len(frame):
+        if not frame.empty:
             return frame
         raise UserError(f"the table {path} has no rows", expected="one row for each picture")
     raise UserError(
@@ -86,11 +97,14 @@ def read_parquet(path: Path, data: bytes) -> pd.DataFrame:
         UserError: it is damaged or empty, or holds pictures rather than names.
     """
     try:
+        rows = parquet.read_metadata(io.BytesIO(data)).num_rows
+        if rows > MOST_ROWS:
+            raise ValueError(f"{rows} rows, more than {MOST_ROWS}")  # equal cells take no room in the file
         frame = pd.read_parquet(io.BytesIO(data))
     except Exception as error:
         # Which one of a dozen unrelated types it is depends on where the file is damaged.
         raise UserError(f"{path} cannot be read as parquet", got=f"{type(error).__name__}: {shown(error)}") from error
-    if not len(frame):
+    if frame.empty:
         raise UserError(f"the table {path} has no rows", expected="one row for each picture")
     inside = [shown(label) for label, cells in frame.items() if any(map(_holds_a_file, cells.iloc[:100]))]
     if inside:
@@ -114,6 +128,7 @@ def read_workbook(path: Path, data: bytes) -> Sheet:
     Raises:
         UserError: it cannot be read, is empty, or has formulas whose values were never stored.
     """
+    _refuse_packed(path, data)
     with _opened(path, data, values=True) as workbook:
         filled = [sheet for sheet in workbook.worksheets if _is_filled(sheet)]
         if not filled:
@@ -161,6 +176,22 @@ def _opened(path: Path, data: bytes, *, values: bool) -> Iterator[Any]:
             expected="a whole workbook",
             fix="open it in a spreadsheet program and save it again as .xlsx, or as CSV in UTF-8",
         ) from error
+
+
+def _refuse_packed(path: Path, data: bytes) -> None:
+    """A workbook is packed text, and can unpack to any size: one that does so beyond what tables do is not opened."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            size = sum(each.file_size for each in archive.infolist())
+    except Exception:  # damaged: the reader of workbooks says so
+        return
+    if size > MOST_UNPACKED or (size > LITTLE_UNPACKED and size > MOST_PACKED * len(data)):
+        raise UserError(
+            f"{path} unpacks to more than a table would",
+            got=f"{in_bytes(len(data))} that unpack to {in_bytes(size)}",
+            expected=f"at most {in_bytes(MOST_UNPACKED)}, and {MOST_PACKED} times its size",
+            fix="save it as CSV in UTF-8, or as parquet",
+        )
 
 
 def _cell(value: object) -> object:

@@ -154,7 +154,7 @@ def _build(root: Path, name: str, recipe: dict[str, Any], build: Callable[[Path]
         temporary.rename(root / name)
         sync(root)
     except BaseException:
-        if begun is None:
+        if begun is None or not any(begun.iterdir()):
             shutil.rmtree(temporary, ignore_errors=True)
         raise
     return digest_of(files)
@@ -180,11 +180,15 @@ def reserve(path: Path, size: int) -> None:
     Raises:
         OSError: no room.
     """
-    with path.open("wb") as file:
-        if size and hasattr(os, "posix_fallocate"):
-            os.posix_fallocate(file.fileno(), 0, size)
-        else:
-            file.truncate(size)
+    try:
+        with path.open("wb") as file:
+            if size and hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(file.fileno(), 0, size)
+            else:
+                file.truncate(size)
+    except OSError:
+        path.unlink(missing_ok=True)
+        raise
 
 
 def sync(path: Path) -> None:

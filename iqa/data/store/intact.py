@@ -14,7 +14,11 @@ import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
+
+import numpy as np
+
+from iqa.files import content_of
 
 RECORD = "record.json"
 #: When the files were last hashed and found whole.
@@ -23,7 +27,7 @@ SEEN = "seen.json"
 #: is of.
 KNOWN_BY = "known_by.json"
 #: What a damaged record raises.
-UNUSABLE = (OSError, ValueError, KeyError, TypeError, AttributeError)
+UNUSABLE = (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError)
 #: Samples of a file, evenly placed, the first and last bytes among them; bytes of each.
 SAMPLES, SAMPLE = 64, 2**14
 
@@ -73,6 +77,17 @@ def recorded(folder: Path) -> Files:
     return files
 
 
+def read_array(path: Path, mmap_mode: Literal["r", "c"] | None = None) -> np.ndarray:
+    """An array that was saved as .npy; none that holds objects, which could run anything.
+
+    Raises:
+        UserError: it is damaged, or holds objects.
+    """
+    with content_of(path, "an array of numbers", f"remove {path.parent}, which is built again"):
+        array: np.ndarray = np.load(path, mmap_mode=mmap_mode, allow_pickle=False)
+        return array
+
+
 def digest_of(files: Files) -> str:
     """The SHA-256 (hex) of a folder's contents, by those of its files."""
     parts = [(name, files[name]["sha256"]) for name in sorted(files) if name != KNOWN_BY]
@@ -82,7 +97,7 @@ def digest_of(files: Files) -> str:
 def _seen(folder: Path) -> object:
     try:
         return json.loads((folder / SEEN).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except UNUSABLE:
         return None
 
 

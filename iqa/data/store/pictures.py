@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import re
+import stat
 from functools import cache
 from pathlib import Path
 from typing import BinaryIO
@@ -230,8 +231,11 @@ def _look(source: Path | BinaryIO) -> tuple[bytes, int]:
     """The first bytes of a file and how many there are."""
     try:
         if isinstance(source, Path):
+            # Opening a pipe waits for its other end, and a device never ends.
+            if not stat.S_ISREG((status := source.stat()).st_mode):
+                raise ValueError("no file, but a folder, a pipe or a device")
             with source.open("rb") as file:
-                return file.read(64), source.stat().st_size
+                return file.read(64), status.st_size
         head, size = source.read(64), source.seek(0, io.SEEK_END)
         source.seek(0)
         return head, size

@@ -20,6 +20,7 @@ from PIL import Image
 from torch import Tensor
 
 from iqa.data.store.cache import KNOWN_BY, open_or_build, recipe_key
+from iqa.data.store.intact import read_array
 from iqa.data.store.pictures import picture_digest
 from iqa.data.store.stream import DecodedSquares, Images
 from iqa.data.store.views import ViewPolicy
@@ -92,7 +93,7 @@ def open_squares(
         return expected_squares(names, read, views) * 3 * views.side**2 if keep else 0
 
     folder, _ = open_or_build(root, f"{label}-{recipe_key(recipe)}", recipe, build, size)
-    starts = torch.from_numpy(np.load(folder / STARTS, allow_pickle=False))
+    starts = torch.from_numpy(read_array(folder / STARTS))
     unreadable, known_by = read_json(folder / UNREADABLE), read_json(folder / KNOWN_BY)
     images: Images = DecodedSquares(names, read, views, starts, known_by, workers=workers)
     if keep:
@@ -112,14 +113,14 @@ def squares_folder(
 
 def count_squares(folder: Path) -> int:
     """How many squares a folder of the cache tells of."""
-    return int(np.load(folder / STARTS, allow_pickle=False)[-1])
+    return int(read_array(folder / STARTS)[-1])
 
 
 def squares_digest(folder: Path, views: ViewPolicy) -> str:
     """SHA-256 (hex) of what a folder's squares are: of which pictures' pixels, and how they are cut."""
     known = {"version": VERSION, "views": views.to_dict(), "known_by": read_json(folder / KNOWN_BY)}
     content = hashlib.sha256(json.dumps(known, sort_keys=True).encode())
-    content.update(np.load(folder / STARTS, allow_pickle=False).tobytes())
+    content.update(read_array(folder / STARTS).tobytes())
     return content.hexdigest()
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from PIL import Image
@@ -21,6 +21,10 @@ from iqa.errors import UserError
 SCORED_SIDE = 512
 #: Squares of one picture, whatever the config says, where it was not trained on scored pictures.
 SYNTHETIC_CROPS = 4
+#: What settings allow (`data.picture_size`, `data.crops`), and files that were written by them.
+LARGEST_SIDE, MOST_CROPS = 2048, 64
+
+Resize = Literal["short_side", "squash", "none"]
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,7 @@ class ViewPolicy:
     """
 
     side: int
-    resize: Literal["short_side", "squash", "none"] = "short_side"
+    resize: Resize = "short_side"
     crops: int = SYNTHETIC_CROPS
 
     @classmethod
@@ -47,7 +51,18 @@ class ViewPolicy:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> ViewPolicy:
-        return cls(**values)
+        """Out of a checkpoint.
+
+        Raises:
+            ValueError: a size that no config allows, or a way to resize that is not known.
+        """
+        views = cls(**values)
+        sizes = (views.side, LARGEST_SIDE), (views.crops, MOST_CROPS)
+        if any(type(size) is not int or not 1 <= size <= most for size, most in sizes):
+            raise ValueError(f"squares of {views.side!r} pixels, {views.crops!r} of a picture")
+        if views.resize not in get_args(Resize):
+            raise ValueError(f"pictures resized by {views.resize!r}")
+        return views
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)

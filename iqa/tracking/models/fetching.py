@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from iqa.errors import UserError, cut
@@ -121,9 +121,12 @@ def _checkpoint_inside(described: Path, model: str) -> str:
     from mlflow.models import Model
 
     try:
-        return str(Model.load(str(described)).flavors["python_function"]["artifacts"]["checkpoint"]["path"])
-    except KeyError as error:
+        path = str(Model.load(str(described)).flavors["python_function"]["artifacts"]["checkpoint"]["path"])
+    except Exception as error:  # of YAML, of MLflow, or a key that is missing
         raise UserError(f"the model at {shown(model)} is none of this project", got="no checkpoint") from error
+    if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts or "\\" in path or "\0" in path:
+        raise UserError(f"the model at {shown(model)} names a checkpoint outside itself", got=cut(path))
+    return path
 
 
 def download_one(uri: str, address: str, folder: Path) -> Path:

@@ -14,6 +14,7 @@ from iqa.data.audit.twins.likeness import near_pairs
 from iqa.data.audit.twins.looks import SIDE, look_at
 from iqa.data.audit.twins.series import series_pairs
 from iqa.data.store.cache import glimpse, open_or_build, recipe_key
+from iqa.data.store.intact import read_array
 from iqa.files import read_json, write_json
 
 #: Goes up when the same pictures give other links or another layout.
@@ -89,6 +90,6 @@ def _name(recipe: dict[str, Any]) -> str:
 
 
 def _opened(folder: Path, names: list[str]) -> Links:
-    grey = np.load(folder / GREY, mmap_mode="r", allow_pickle=False)
-    variants, series = (np.load(folder / name, allow_pickle=False) for name in (VARIANTS, SERIES))
+    grey = read_array(folder / GREY, mmap_mode="r")
+    variants, series = (read_array(folder / name) for name in (VARIANTS, SERIES))
     return Links(names, grey, variants, series, read_json(folder / FAULTS))
