@@ -198,7 +198,7 @@ def test_an_interrupted_script_says_how_to_go_on_and_does(project: Project) -> N
         time.sleep(0.1)
     process.send_signal(signal.SIGTERM)
     said, _ = process.communicate(timeout=120)
-    assert process.returncode == 130, said
+    assert process.returncode == 143, said
     assert "--resume" in said
     assert "Traceback" not in said
     (stopped,) = project.client.search_runs(["0", "1"], "attributes.run_name = 'stopped'")

@@ -270,7 +270,7 @@ def test_a_stopped_scoring_goes_on_to_the_same_table(
         time.sleep(0.01)
     process.send_signal(stop)
     said, _ = process.communicate(timeout=60)
-    assert process.returncode == (-signal.SIGKILL if stop is signal.SIGKILL else 130), said
+    assert process.returncode == (-signal.SIGKILL if stop is signal.SIGKILL else 128 + stop), said
     assert "Traceback" not in said
     assert not (tmp_path / "out" / "scores.csv").exists()
     done = journal.read_bytes().count(b"\n") - 1

@@ -17,9 +17,10 @@ from iqa.config.data import WITHOUT_INFLUENCE
 from iqa.config.reading import read_config
 from iqa.errors import Interrupted, UserError, first_line
 from iqa.estimate import about, in_turn
-from iqa.evaluation.comparison import as_markdown, as_rows, compare_tested, read_contender
+from iqa.evaluation.comparison import as_markdown, as_rows, compare_tested
 from iqa.evaluation.comparison_splits import compare_splits
 from iqa.evaluation.report import RESULTS
+from iqa.evaluation.tested import read_contender
 from iqa.files import split_folder, write_json, write_text
 from iqa.forecast import forecast
 from iqa.plots.several.comparison import comparison

@@ -25,7 +25,7 @@ from iqa.evaluation.description import description
 from iqa.evaluation.evaluated import Evaluated
 from iqa.evaluation.own_test import is_own, refuse_known
 from iqa.evaluation.report import RESULTS, TABLE
-from iqa.files import read_json
+from iqa.files import read_json, write_text
 from iqa.forecast import forecast
 from iqa.scoring import COVERAGE, load_scorer
 from iqa.tracking import Figures, Tracker, check_place, fetch_experiment, metric_names, open_run, read_run_note
@@ -91,6 +91,9 @@ def judge_experiment(
     place, label = place_of(folder.path, evaluated, config)
     history = read_json(folder.history_file) if folder.history_file.is_file() else {"epochs": [], "best_epoch": None}
     trained_in = read_run_note(folder.path).get("run_id")
+    own = evaluated.trained_on is None
+    if own:
+        write_text(folder.testing, "")
     with open_run(
         config,
         role="evaluate",
@@ -109,7 +112,7 @@ def judge_experiment(
             progress=terminal.bars,
         )
         tracker.log_config(config)
-        figures, own = headline(report.results, label), evaluated.trained_on is None
+        figures = headline(report.results, label)
         tracker.log_metrics(figures)
         log_report(tracker, folder.path, place, pictures=True)
         dataset = log_test_pictures(tracker, evaluated, config)
@@ -120,6 +123,8 @@ def judge_experiment(
         for run in (tracker, trained) if own else (tracker,):
             picture, settings = run.log_preview(folder.path / place / SCATTER), run.file_link("config.json")
             run.describe(description(report.results, config, picture=picture, settings=settings))
+    if own:
+        folder.testing.unlink(missing_ok=True)
     return EvaluationResult(config.experiment_name, folder.path / place, report, history["epochs"], tracker.link)
 
 

@@ -21,7 +21,7 @@ from iqa.errors import UserError
 from iqa.estimate import Forecast, in_turn
 from iqa.evaluation.description import repeats_description
 from iqa.evaluation.report import RESULTS
-from iqa.files import experiment_label, read_json, split_folder, write_json
+from iqa.files import content_of, experiment_label, read_json, split_folder, write_json
 from iqa.forecast import forecast
 from iqa.tracking import Tracker, open_run, read_run_note
 from iqa.training.checkpoints import ExperimentFolder
@@ -79,7 +79,9 @@ def repeat(
             folder = ExperimentFolder(split_folder(whole.path, number))
             single = _split(config, number, experiment_label(folder.path))
             finish(single, folder, parent=tracker.run_id, skip_tsne=True, role="split", loss=loss, terminal=terminal)
-            figures.append(test_figures(read_json(folder.visualizations / RESULTS)))
+            results = read_json(folder.visualizations / RESULTS)
+            with content_of(folder.visualizations / RESULTS, "what iqa evaluate writes", "remove it, and train again"):
+                figures.append(test_figures(results))
         summary = log_summary(tracker, whole.path, figures)
         return RepeatsResult(config.experiment_name, whole.path, summary, tracker.link)
 

@@ -97,7 +97,8 @@ def finish(
         UserError: the folder holds another experiment of this name.
     """
     results = experiment.visualizations / RESULTS
-    if results.is_file() and experiment.best.is_file() and experiment.best.stat().st_mtime <= results.stat().st_mtime:
+    told = results.is_file() and not experiment.testing.exists()
+    if told and experiment.best.is_file() and experiment.best.stat().st_mtime <= results.stat().st_mtime:
         before = as_it_was(read_json(experiment.config_file))
         check_same_experiment(settled(config, before), before, experiment.config_file)
         terminal.say("trained and tested before")

@@ -25,7 +25,7 @@ from iqa.forecast import FIGURES, forecast
 from iqa.plots.several.tuning import recommendation
 from iqa.plots.style import save_drawn_by
 from iqa.progress import one_step
-from iqa.tracking import Tracker, check_place, open_run
+from iqa.tracking import Tracker, check_place, open_run, read_run_note
 from iqa.tuning.findings import as_markdown, conclude, header, tuned_config
 from iqa.tuning.pictures import draw_search
 from iqa.tuning.planned import PlannedStudy, await_plan
@@ -120,16 +120,20 @@ def run_study(
     study = search.planned
     if not helps:
         warn_of_sharing(study, storage)
+    noted = None if study.is_new else study.attribute("mlflow_run", wait=10)
+    # Whoever made the study may have been killed before it noted the run in it.
+    here = None if study.is_new else read_run_note(folder).get("run_id")
     with open_run(
         config,
         role="tune",
         name=f"{name}-tuning",
-        run_id=None if study.is_new else study.attribute("mlflow_run", wait=10),
+        run_id=noted or here,
         directory=folder,
         tags={"study": name, "trials": config.tuning.trials},
     ) as tracker:
-        if study.is_new:
+        if not noted:
             study.note("mlflow_run", tracker.run_id or "")
+        if not helps:  # also of a study that goes on: its first process may have been killed before it told them
             tracker.log_config(config)
         search.plan()
         terminal.say(f"study {name}: {config.tuning.trials} trials over {', '.join(search.space)}")

@@ -28,8 +28,8 @@ NOT_CALIBRATED = "calibrated scores are the model's own, stretched to the scale:
 def run_command(main: Callable[[list[str]], object], arguments: list[str]) -> None:
     """Run `main(arguments)` and leave the process: 0 done, 1 failed while running, 2 bad input, 128 + n by signal n.
 
-    SIGTERM (143) and a closed terminal (129) are taken like Ctrl-C (130). A fault of ours, as opposed to the user's, is one line too; its traceback is
-    shown when the environment variable IQA_TRACEBACK is set.
+    SIGTERM (143) and a closed terminal (129) are taken like Ctrl-C (130). A fault of ours, as opposed to the user's, is
+    one line too; its traceback is shown when the environment variable IQA_TRACEBACK is set.
     """
     # Read when torch is imported. Threads that wait shall spin for microseconds, not for milliseconds: two commands on
     # one machine would starve each other. Sleeping at once costs a training of small steps a third of its time.

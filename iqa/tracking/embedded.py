@@ -66,11 +66,12 @@ def is_whole(file: Path) -> bool:
     if not file.is_file() or not file.stat().st_size:
         return False
     try:
-        with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True, timeout=LOCKED)) as base:
+        # Not "ro": what a kill left of a transaction is undone by the next one who may write, and no other can read.
+        with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=rw", uri=True, timeout=LOCKED)) as base:
             version = base.execute("SELECT version_num FROM alembic_version").fetchone()
             return version is not None and base.execute("SELECT 1 FROM experiments").fetchone() is not None
     except sqlite3.OperationalError as error:
-        return "locked" in str(error)  # by one who uses it
+        return "no such table" not in str(error)  # but locked by one who uses it, or on a disk that fails
     except sqlite3.DatabaseError:
         return True  # another kind of file: who opens it says so
 

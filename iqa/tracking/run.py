@@ -29,6 +29,8 @@ from iqa.tracking.view import EXPERIMENT
 LAUNCHED = "MLFLOW_RUN_ID"
 #: Seconds' worth of a study's trials that go to MLflow together: one by one would cost more than a short epoch.
 GATHER = 5.0
+#: Seconds in which one that is stopped still delivers: who stopped it may kill it soon.
+LEAVING_SECONDS = 3.0
 #: Seconds between two looks at processor, memory, disk, network and GPU.
 SYSTEM_METRICS_SECONDS = 5
 
@@ -176,7 +178,7 @@ def _ends(outbox: Outbox, runs: list[str], launched: str | None) -> Iterator[Non
             if error:
                 outbox.put({"what": "tags", "run": run, "tags": {"error": error}})
             outbox.put({"what": "end", "run": run, "status": status, "time": now()})
-        outbox.close()
+        outbox.close(LEAVING_SECONDS if status == "KILLED" else None)
         if launched and status == "KILLED" and not outbox.down:
             have_last_word(outbox.uri, launched)
         _on_sigterm(previous if ours is _interrupt else ours)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import re
@@ -14,7 +15,7 @@ from urllib.parse import urlsplit
 
 from iqa.errors import IqaError, UserError, cut, first_line
 from iqa.tracking.embedded import database_file, make_database
-from iqa.tracking.sending.answers import PAGE, answer_of, said_of
+from iqa.tracking.sending.answers import FULL, NO_ROOM, PAGE, answer_of, said_of
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -35,6 +36,8 @@ CHATTY = (
     "mlflow.pyfunc",
 )
 PROBE_SECONDS = 5
+#: Of a system call that found no room, or no more that is this user's.
+FULL_DISK = {errno.ENOSPC, errno.EDQUOT}
 #: Limits of MLflow: entries of one batch.
 PARAMS_PER_BATCH, METRICS_PER_BATCH, TAGS_PER_BATCH = 100, 800, 100
 DATABASE_PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
@@ -133,7 +136,7 @@ def bad_uri(uri: str, reason: object) -> UserError:
 def trouble_with(uri: str) -> str | None:
     """What keeps the store at `uri` from being used, found within seconds and said as it follows its address; or None.
 
-    A file is always taken to be fine.
+    Of a file, which is made if there is none, it is only whether its disk has room for it.
     """
     if uri.startswith(("http://", "https://")):
         from mlflow.tracking._tracking_service.utils import get_default_host_creds
@@ -148,11 +151,23 @@ def trouble_with(uri: str) -> str | None:
         return PAGE if answer.text.lstrip().startswith("<") and answer.status_code != 404 else None
     server = database_server(uri)
     if server is None:
-        return None
+        return _no_room_for(uri)
     try:
         socket.create_connection(server, timeout=PROBE_SECONDS).close()
     except OSError:
         return "does not answer"
+    return None
+
+
+def _no_room_for(uri: str) -> str | None:
+    """What a full disk means for a database file that is not there yet."""
+    if (file := database_file(uri)) is None or file.exists():
+        return None
+    try:
+        make_database(uri)
+    except Exception as error:  # any other is told by who opens it
+        full = getattr(error, "errno", None) in FULL_DISK or FULL in str(error)
+        return NO_ROOM if full else None
     return None
 
 

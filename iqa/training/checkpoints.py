@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
-import pickle
 import re
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +18,16 @@ from iqa.config import ExperimentConfig
 from iqa.config.data import WITHOUT_INFLUENCE
 from iqa.config.reading import build_config
 from iqa.errors import IqaError, UserError, first_line
-from iqa.files import atomic_write, keep_aside, no_room, read_json, write_json
+from iqa.files import (
+    atomic_write,
+    content_of,
+    keep_aside,
+    no_room,
+    read_json,
+    refuse_packed,
+    remove_leftovers,
+    write_json,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,6 +54,8 @@ class ExperimentFolder:
         self.manifest_file = self.path / "manifest.csv"
         self.report_file = self.path / "data_report.json"
         self.visualizations = self.path / "visualizations"
+        #: There while the experiment is tested, until all of it is told: what a kill leaves is tested again.
+        self.testing = self.path / ".testing"
 
     @contextmanager
     def alone(self) -> Iterator[None]:
@@ -69,9 +79,12 @@ class ExperimentFolder:
                 fix="wait for it, or train under another experiment_name",
             ) from None
         except OSError as error:
+            if lock.is_locked:
+                owner.unlink(missing_ok=True)
             lock.release()
             raise no_room(place, error) from error
         try:
+            remove_leftovers(self.path)
             yield
         finally:
             owner.unlink(missing_ok=True)
@@ -114,7 +127,8 @@ class ExperimentFolder:
 
     def was_begun_with(self, config: ExperimentConfig) -> bool:
         """Whether a training with these settings was killed here before it had saved anything."""
-        if self.best.exists() or self.last.exists() or not self.config_file.is_file():
+        # The first save ends with the history, and a best model that it has written by then is written again.
+        if self.last.exists() or self.history_file.exists() or not self.config_file.is_file():
             return False
         try:
             return bool(read_json(self.config_file) == config.to_dict())
@@ -135,7 +149,10 @@ class ExperimentFolder:
         # A second, which one who asks for no such experiment need not wait.
         from iqa.data.manifest import from_csv_with_digests
 
-        return from_csv_with_digests(self.manifest_file) if self.manifest_file.is_file() else None
+        if not self.manifest_file.is_file():
+            return None
+        with content_of(self.manifest_file, "the pictures that training wrote there", "train again"):
+            return from_csv_with_digests(self.manifest_file)
 
     def write_history(self, history: list[dict[str, Any]], best_epoch: int | None) -> None:
         write_json(self.history_file, {"best_epoch": best_epoch, "epochs": history})
@@ -165,18 +182,27 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
             expected=f"one of {', '.join(beside)}" if beside else "an experiment that has been trained",
         )
     try:
+        refuse_packed(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, pickle.UnpicklingError, EOFError, OSError, ValueError, KeyError) as error:
+    except Exception as error:
+        # Which one of a dozen unrelated types it is depends on where the file is damaged.
         raise UserError(
             f"checkpoint {path} cannot be read",
             got=first_line(error),
             expected="a file written by training",
             fix="use the other checkpoint of the experiment, or train again",
         ) from error
-    if not isinstance(content, dict) or content.get("format") not in (1, FORMAT):
+    layout = content.get("format") if isinstance(content, dict) else None
+    if not isinstance(layout, int) or layout not in (1, FORMAT):
         raise UserError(f"{path} is not a checkpoint of this project", expected=f"format {FORMAT}, or 1")
-    whole = _from_format_1(content) if content["format"] == 1 else content
+    with checkpoint_parts(path):
+        whole = _from_format_1(content) if layout == 1 else content
     return whole | {"config": as_it_was(whole["config"])} if "config" in whole else whole
+
+
+def checkpoint_parts(path: Path) -> AbstractContextManager[None]:
+    """Around where a checkpoint's content is taken apart: a UserError for parts that are missing or of another kind."""
+    return content_of(path, "a file written by training", "use the other checkpoint of the experiment, or train again")
 
 
 def as_it_was(config: Any) -> Any:
@@ -219,10 +245,10 @@ def load_model_state(model: torch.nn.Module, state: dict[str, Any], path: Path) 
     """
     try:
         model.load_state_dict(state)
-    except (RuntimeError, KeyError) as error:
+    except (RuntimeError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
             f"checkpoint {path} is of another model than its config describes",
-            got="; ".join(line.strip() for line in str(error).splitlines()[1:3])[:300],
+            got="; ".join(line.strip() for line in str(error).splitlines()[1:3])[:300] or first_line(error),
             fix="use the checkpoint that was trained with this config.json",
         ) from error
 

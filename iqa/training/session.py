@@ -27,6 +27,7 @@ from iqa.training.checkpoints import (
     ExperimentFolder,
     check_same_experiment,
     checkpoint_bytes,
+    checkpoint_parts,
     load_checkpoint,
     load_model_state,
     require_epochs,
@@ -70,17 +71,20 @@ class Session:
         self.device = choose_device(config.training.device)
         before = load_checkpoint(folder.last) if resume and folder.last.is_file() else None
         if before is not None:
-            config = settled(config, before["config"])
-            check_same_experiment(config, before["config"], folder.last)
+            with checkpoint_parts(folder.last):
+                config = settled(config, before["config"])
+                check_same_experiment(config, before["config"], folder.last)
         self.store = prepare(config.data, progress=progress, once=config.model.looks_once)
         self.image_size = input_size(config, self.store)
         with one_step(f"loading {config.model.backbone}", shown=progress):  # from the hub, it may be
             backbone = start_backbone(config, self.image_size, load_weights=before is None)
         self.model = build_model(config, backbone, self.image_size, self.device)
         self.config = config = fix_batch_size(config, self.model, self.store, self.device)
-        self.weights_source = before["weights"] if before is not None else self.model.backbone.weights_source
+        self.weights_source = self.model.backbone.weights_source
         if before is not None:
-            load_model_state(self.model, before["model"], folder.last)
+            with checkpoint_parts(folder.last):
+                self.weights_source = str(before["weights"])
+                load_model_state(self.model, before["model"], folder.last)
         precision = choose_precision(config.training.precision, self.device)
         held = self.store.holding_out(LEAST) if self._sets_aside else self.store
         feed = build_feed(self.model, held, config, self.device, precision, progress)
@@ -88,14 +92,19 @@ class Session:
         self.resumed = before is not None
         self.goes_on = self.resumed or (resume and folder.was_begun_with(config))
         if before is not None:
-            if before["data"] != self.store.digest:
+            self._continue(before)
+        self._best_state: dict[str, Any] | None = None
+        self._saved, self._saved_at = self.trainer.epoch, float("-inf")
+
+    def _continue(self, before: dict[str, Any]) -> None:
+        """Take up the state that a training was left in."""
+        with checkpoint_parts(self.folder.last):
+            if str(before["data"]) != self.store.digest:
                 raise UserError(
-                    f"{folder.last} was trained on other pictures, so it cannot be continued exactly",
+                    f"{self.folder.last} was trained on other pictures, so it cannot be continued exactly",
                     fix="train anew under another experiment_name",
                 )
             self.trainer.load_state_dict(before)
-        self._best_state: dict[str, Any] | None = None
-        self._saved, self._saved_at = self.trainer.epoch, float("-inf")
 
     @contextmanager
     def claimed(self) -> Iterator[Path]:

@@ -17,6 +17,7 @@ from tiny_model import picture, write_experiment
 from iqa.config import ExperimentConfig
 from iqa.files import write_json
 from iqa.tracking import open_run, read_run_note
+from iqa.tracking.models.fetching import MODEL_NAME
 from iqa.tracking.models.logged import CARD, REQUIREMENTS, checkpoints, digest_of, model_of, save_served_model
 from iqa.tracking.sending.delivery import PENDING
 
@@ -95,6 +96,23 @@ def test_the_best_model_is_found_by_its_test_on_the_same_pictures(client: Mlflow
     assert len(client.get_metric_history(run.info.run_id, "test/srcc")) == 1, "a figure of the run and of its model"
     assert {CARD, "MLmodel"} <= names(client, best)
     assert names(client, best, "evaluation") == {"evaluation/test_results.json", "evaluation/test_predictions.csv"}
+
+
+def test_a_model_whose_logging_was_killed_is_replaced_by_the_next(client: MlflowClient, tmp_path: Path) -> None:
+    folder = experiment(tmp_path / "killed")
+    with open_run(config(), role="train", name="killed", directory=folder) as tracker:
+        run = client.get_run(str(tracker.run_id))
+        for status in (None, "READY"):
+            left = client.create_logged_model(run.info.experiment_id, MODEL_NAME, source_run_id=run.info.run_id)
+            if status:
+                client.finalize_logged_model(left.model_id, status)
+        tracker.log_served_model(folder, step=7)
+    of_run = f"source_run_id = '{run.info.run_id}'"
+    (found,) = client.search_logged_models([run.info.experiment_id], filter_string=of_run)
+    assert found.status == "READY"
+    own = model_of(client, run.info.run_id)
+    assert own is not None
+    assert own.model_id == found.model_id
 
 
 def test_a_test_of_another_checkpoint_says_nothing_of_the_model(client: MlflowClient, tmp_path: Path) -> None:

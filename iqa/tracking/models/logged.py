@@ -19,7 +19,7 @@ from iqa.tracking.store import METRICS_PER_BATCH
 if TYPE_CHECKING:
     import pandas as pd
     from mlflow import MlflowClient
-    from mlflow.entities import LoggedModel
+    from mlflow.entities import LoggedModel, Run
     from mlflow.models import ModelSignature
 
 #: Tag of a logged model: SHA-256 (hex) of the checkpoint that it was made of. Early versions set none.
@@ -62,6 +62,7 @@ def log_served_model(
 
     files = checkpoints(directory)
     run = client.get_run(run_id)
+    _remove_unfinished(client, run)
     model = client.create_logged_model(
         run.info.experiment_id,
         MODEL_NAME,
@@ -81,6 +82,15 @@ def log_served_model(
         client.delete_logged_model(model.model_id)
         raise
     return str(model.model_id)
+
+
+def _remove_unfinished(client: MlflowClient, run: Run) -> None:
+    """Delete models of a run that it never got to name as its own: whoever logged them was killed."""
+    owned = {each.model_id for each in (run.outputs.model_outputs if run.outputs else [])}
+    own_models = f"name = '{MODEL_NAME}' AND source_run_id = '{run.info.run_id}'"
+    for model in client.search_logged_models([run.info.experiment_id], filter_string=own_models):
+        if model.model_id not in owned:
+            client.delete_logged_model(model.model_id)
 
 
 def log_test(

@@ -22,6 +22,9 @@ _TIMED_OUT = ("timeout", "timed out")
 #: Keys of a login by environment variables.
 LOGIN = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_TOKEN")
 
+#: SQLite's words for a disk that has no room.
+FULL = "database or disk is full"
+NO_ROOM = "has no room left on its disk: free some"
 OLD = "knows nothing of the kind (404): it is older than what is sent, or its address lacks a part"
 PAGE = (
     "answers with a page where MLflow's own words were expected: a login page or a proxy stands before it, or the "
@@ -54,6 +57,8 @@ def answer_of(error: BaseException) -> Answer:
         return Answer("refused", OLD, server=True)
     if code in REFUSED or isinstance(error, IqaError):
         return Answer("refused", first_line(error), server=status is not None)
+    if FULL in words:
+        return Answer("unreachable", NO_ROOM)
     if status is not None:
         return Answer("later" if status == 413 else "unreachable", said_of(status, words), server=True)
     if _NO_JSON in words or _caused_by(error, json.JSONDecodeError):

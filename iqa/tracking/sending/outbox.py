@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 #: Run ids of runs that no server has seen yet begin so.
 UNBORN = "pending-"
 RETRY_SECONDS = 30.0
+#: In which what is not delivered is surely kept.
+KEEPING_SECONDS = 2.0
 #: Deliveries in a row that a server may fail at, and still be tried with the next.
 FAILURES = 3
 #: MLflow's word for a run that is gone, with all that it could be told.
@@ -112,14 +114,14 @@ class Outbox:
             self._client = connect(self.uri)
         return self._client
 
-    def close(self) -> None:
-        """Deliver what is left. A second Ctrl-C gives up waiting and keeps the rest on disk."""
+    def close(self, seconds: float | None = None) -> None:
+        """Deliver what is left, in so many `seconds` at most, or until a second Ctrl-C; the rest is kept on disk."""
         self._queue.put(None)
-        try:
-            self._thread.join()
-        except KeyboardInterrupt:
+        with suppress(KeyboardInterrupt):
+            self._thread.join(seconds)
+        if self._thread.is_alive():
             self._hurry = True
-            self._thread.join(timeout=5)
+            self._thread.join(KEEPING_SECONDS)
         if self._kept and self._directory:
             warn(
                 f"{len(self._kept)} deliveries to MLflow wait in {self._directory / PENDING}; they are sent "
@@ -236,6 +238,12 @@ class Outbox:
     def _remember(self, run: str, run_id: str) -> None:
         """Link the name a run had before its birth to the server's id, for this process and later ones."""
         self._aliases[run] = run_id
+        try:
+            self._note_alias(run, run_id)
+        except Exception as error:  # the run is there: later processes miss it, and this one goes on
+            self._warn_once(f"what MLflow calls this run cannot be noted: {first_line(error)}")
+
+    def _note_alias(self, run: str, run_id: str) -> None:
         note = read_run_note(self._directory)
         if self._directory and note:
             aliases = note.get("aliases", {}) | {run: run_id}

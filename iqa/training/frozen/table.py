@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from iqa.data.store.cache import reserve, sync
+from iqa.errors import IqaError
 from iqa.files import write_text
 
 #: Half the room, and scores that differ less than those of two trainings of one model.
@@ -86,8 +87,10 @@ class Writer:
     def _save(self) -> None:
         self._values.flush()
         sync(self._folder / FEATURES)
-        write_text(self._folder / DONE, json.dumps({"rows": self._written, "shape": self._shape}))
-        self.done, self._saved_at = self._written, time.monotonic()
+        self._saved_at = time.monotonic()
+        with contextlib.suppress(IqaError):  # the room for all features is there: only a kill would cost more
+            write_text(self._folder / DONE, json.dumps({"rows": self._written, "shape": self._shape}))
+            self.done = self._written
 
     def _earlier(self) -> int:
         """Rows that an earlier writer of the same left behind."""
