@@ -22,7 +22,7 @@ DEV_STAMP := .venv/.installed-dev-$(HASH)-$(DEV_HASH)
 help:
 	@echo "make train   install into .venv, train and evaluate the quick test, log both to MLflow"
 	@echo "make ui      MLflow on http://127.0.0.1:$(PORT)"
-	@echo "make screenshots   docs/screenshots/*.png, of runs made for them"
+	@echo "make screenshots   docs/screenshots/*.png and docs/figures/*.png, of runs made for them"
 	@echo "make test    every test          make lint    ruff          make types   mypy"
 	@echo "make docs    the documentation as a site, docs/_build/html/index.html; warnings are errors"
 	@echo "make wheel   dist/iqa-*.whl, to install elsewhere"

@@ -1,4 +1,5 @@
-"""Makes docs/screenshots/*.png: four backbones trained on the packaged photographs, and MLflow's pages of them.
+"""Makes docs/screenshots/*.png and docs/figures/*.png: four backbones trained on the packaged photographs, MLflow's
+pages of them, and figures of the test of one, which is the quick test.
 
 `make screenshots` takes some minutes on two cores and needs chromium.
 """
@@ -20,7 +21,9 @@ from browser import CHROMIUM, Visit, compare, served, visited  # noqa: E402
 
 from iqa.config.recipes import recipe_texts  # noqa: E402
 
-SHOTS = HERE / "screenshots"
+SHOTS, FIGURES = HERE / "screenshots", HERE / "figures"
+#: Figures of a test by what the tutorial calls them, and their width in pixels.
+DRAWN, WIDTH = {"scatter": "predictions_scatter", "intervals": "intervals", "clusters": "clusters"}, 1100
 #: Weights of all of them come with packages.
 BACKBONES = {
     "lite0": "tf_efficientnet_lite0",
@@ -39,6 +42,10 @@ def main() -> None:
     configs = {name: quick | {"model": quick["model"] | {"backbone": each}} for name, each in BACKBONES.items()}
     with tempfile.TemporaryDirectory() as folder:
         said = compare(Path(folder), configs)
+        for name, figure in DRAWN.items():
+            with Image.open(Path(folder, "experiments", "lite0", "visualizations", f"{figure}.png")) as drawn:
+                drawn.thumbnail((WIDTH, 10 * WIDTH))
+                write(drawn, FIGURES / f"{name}.png")
         with served(Path(folder)) as server:
             link = said.splitlines()[-1].strip().replace("http://127.0.0.1:5000", server)
             with visited(1760, 500) as visit:
@@ -65,11 +72,15 @@ def keep(visit: Visit, name: str) -> None:
     """Write what the window shows."""
     if visit.faults:
         sys.exit(f"error: the page '{name}' has faults\n  got: {'; '.join(visit.faults)}")
-    SHOTS.mkdir(exist_ok=True)
     visit.settle()
-    picture = Image.open(io.BytesIO(visit.page.screenshot())).convert("RGB")
-    picture.quantize(COLOURS).save(SHOTS / f"{name}.png", optimize=True)
-    print(SHOTS / f"{name}.png")
+    write(Image.open(io.BytesIO(visit.page.screenshot())), SHOTS / f"{name}.png")
+
+
+def write(picture: Image.Image, place: Path) -> None:
+    """Keep a picture small, and say where it is."""
+    place.parent.mkdir(exist_ok=True)
+    picture.convert("RGB").quantize(COLOURS).save(place, optimize=True)
+    print(place)
 
 
 if __name__ == "__main__":
