@@ -122,7 +122,8 @@ class Visit:
     def charts(self) -> None:
         """Turn from the view's table to its charts."""
         self.page.locator("label:has(input[value=CHART])").click()
-        self.page.locator(LINES).first.wait_for()
+        # Not "visible": a line that is level has no height.
+        self.page.locator(LINES).first.wait_for(state="attached")
         self.settle()
 
     def curves(self) -> list[int]:
@@ -137,7 +138,8 @@ class Visit:
         self.page.locator(".ag-header-cell input[type=checkbox]").first.click()
         self.page.get_by_role("button", name="Compare", exact=True).click()
         self.page.get_by_role("link", name=figure, exact=True).click()
-        self.page.locator(LINES).first.wait_for()
+        # Not "visible": a line that is level has no height.
+        self.page.locator(LINES).first.wait_for(state="attached")
         self.settle()
 
     def run(self, name: str) -> None:

@@ -46,7 +46,7 @@ def _no_surprises(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def _handlers_stay() -> Iterator[None]:
     """A command that a test runs in this process sets handlers of signals, which the next test must not find."""
-    handlers = {name: signal.getsignal(name) for name in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {name: signal.getsignal(name) for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     yield
     for name, handler in handlers.items():
         signal.signal(name, handler)

@@ -81,7 +81,8 @@ def test_one_that_is_killed_on_the_way_leaves_nothing_that_hinders(tmp_path: Pat
     time.sleep(random.Random(0).uniform(0.1, 1))
     process.send_signal(signal.SIGKILL)
     process.wait()
-    assert not (tmp_path / "mlflow.db").exists()
+    file = tmp_path / "mlflow.db"
+    assert not file.exists() or is_whole(file)  # a quick machine may be done by then
     again = start(tmp_path)
     go([again])
     _, errors = again.communicate(timeout=180)

@@ -253,4 +253,5 @@ class Server:
 
 def _die_with_parent() -> None:
     """Between fork and start of the server: it shall not outlive this process, however that dies."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # whoever started this process may have it ignored
     ctypes.CDLL(None).prctl(_PARENT_DIED, signal.SIGTERM)

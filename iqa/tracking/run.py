@@ -174,14 +174,16 @@ def _ends(outbox: Outbox, runs: list[str], launched: str | None) -> Iterator[Non
     finally:
         # `mlflow run` sends SIGTERM right after Ctrl-C; it must not keep the run from being ended.
         ours = _on_sigterm(signal.SIG_IGN)
-        for run in runs:
-            if error:
-                outbox.put({"what": "tags", "run": run, "tags": {"error": error}})
-            outbox.put({"what": "end", "run": run, "status": status, "time": now()})
-        outbox.close(LEAVING_SECONDS if status == "KILLED" else None)
-        if launched and status == "KILLED" and not outbox.down:
-            have_last_word(outbox.uri, launched)
-        _on_sigterm(previous if ours is _interrupt else ours)
+        try:
+            for run in runs:
+                if error:
+                    outbox.put({"what": "tags", "run": run, "tags": {"error": error}})
+                outbox.put({"what": "end", "run": run, "status": status, "time": now()})
+            outbox.close(LEAVING_SECONDS if status == "KILLED" else None)
+            if launched and status == "KILLED" and not outbox.down:
+                have_last_word(outbox.uri, launched)
+        finally:
+            _on_sigterm(previous if ours is _interrupt else ours)
 
 
 def _interrupt(signum: int, frame: FrameType | None) -> None:
