@@ -40,7 +40,8 @@ NETWORKS = {
     "resnet18+tf_efficientnet_lite0+tf_efficientnet_lite1": {"model.part_heads": 2, "model.pca_dim": 64},
 }
 SETTINGS = {
-    "data.dataset": "folder", "data.train_samples": 160, "data.val_samples": 96, "data.test_samples": 48,
+    "data.dataset": "folder", "data.picture_size": 224, "data.image_size": 224,
+    "data.train_samples": 160, "data.val_samples": 96, "data.test_samples": 48,
     "model.freeze_backbone": True, "training.epochs": 2, "training.device": "cpu", "tracking.enabled": False,
 }  # fmt: skip
 #: Most that may differ, and photographs that are timed.
