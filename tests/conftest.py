@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import signal
@@ -50,6 +51,18 @@ def _handlers_stay() -> Iterator[None]:
     yield
     for name, handler in handlers.items():
         signal.signal(name, handler)
+
+
+@pytest.fixture
+def said() -> Iterator[list[str]]:
+    """What the library warned of."""
+    lines: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: lines.append(record.getMessage())  # type: ignore[method-assign]
+    logger = logging.getLogger("iqa")
+    logger.addHandler(handler)
+    yield lines
+    logger.removeHandler(handler)
 
 
 @pytest.fixture(scope="module")

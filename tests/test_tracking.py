@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
-import logging
 import os
 import random
 import re
@@ -84,18 +83,6 @@ def dead_server() -> Iterator[str]:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         yield f"http://127.0.0.1:{taken.getsockname()[1]}"
-
-
-@pytest.fixture
-def said() -> Iterator[list[str]]:
-    """What the library warned of."""
-    lines: list[str] = []
-    handler = logging.Handler()
-    handler.emit = lambda record: lines.append(record.getMessage())  # type: ignore[method-assign]
-    logger = logging.getLogger("iqa")
-    logger.addHandler(handler)
-    yield lines
-    logger.removeHandler(handler)
 
 
 def settings(uri: str | None, **tracking: Any) -> ExperimentConfig:

@@ -10,7 +10,7 @@ from iqa.data.manifest import SPLITS
 from iqa.data.prepared import keeps_pixels, recipe_of, samples_of
 from iqa.data.scored.load import load_scored, unheard
 from iqa.data.store.cache import cache_folder, glimpse, recipe_key
-from iqa.data.store.squares import count_squares, expected_squares, squares_digest, squares_folder
+from iqa.data.store.squares import expected_squares, known_squares, squares_folder
 from iqa.data.store.views import ViewPolicy
 from iqa.data.synthetic.sources import load_clean
 
@@ -66,8 +66,7 @@ def expect(data: DataConfig, *, to_train: bool = True, once: bool = False) -> Ex
     keep = keeps_pixels(data, found, names, views, once=once)
     folder = squares_folder(root, data.dataset, found.fingerprint, names, views, keep=keep)
     there = glimpse(folder) is not None
-    squares = count_squares(folder) if there else expected_squares(names, found.read, views)
-    digest = squares_digest(folder, views) if there else None
+    squares, digest = known_squares(folder, views) if there else (expected_squares(names, found.read, views), None)
     return Expected(folder.name, counts, squares, views.side, digest, keep)
 
 

@@ -278,12 +278,20 @@ def _squares(workshop: Workshop, cache: Path) -> Any:
 
 def _compare(folder: Path, good: Any) -> None:
     """An experiment's folder beside a sound one, and its card; both are tried, whatever the first says."""
+    _every_one(
+        IqaError,
+        lambda: as_markdown(compare_tested([read_contender(ExperimentFolder(folder)), good], samples=20)),
+        lambda: write_card(folder),
+    )
+
+
+def _every_one(refusal: type[Exception], *works: Callable[[], object]) -> None:
+    """Do all of it, whatever the first says, and then raise what was refused first."""
     refused = []
-    for each in (lambda: as_markdown(compare_tested([read_contender(ExperimentFolder(folder)), good], samples=20)),
-                 lambda: write_card(folder)):  # fmt: skip
+    for work in works:
         try:
-            each()
-        except IqaError as error:
+            work()
+        except refusal as error:
             refused.append(error)
     if refused:
         raise refused[0]
@@ -400,15 +408,13 @@ def pictures(workshop: Workshop, room: Path) -> tuple[st.SearchStrategy[Any], Wo
     def work(content: bytes) -> None:
         file = room / "case.png"
         file.write_bytes(content)
-        refused = []
-        for each in (lambda: read_rgb(file), lambda: read_rgb(io.BytesIO(content), least=8), lambda: check_header(file),
-                     lambda: open_picture(content)):  # fmt: skip
-            try:
-                each()
-            except ValueError as error:
-                refused.append(error)
-        if refused:
-            raise refused[0]
+        _every_one(
+            ValueError,
+            lambda: read_rgb(file),
+            lambda: read_rgb(io.BytesIO(content), least=8),
+            lambda: check_header(file),
+            lambda: open_picture(content),
+        )
 
     return mutated(workshop.picture_files()), work
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -48,18 +47,6 @@ def proxy(server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
     proxy = Proxy(server)
     yield proxy
     proxy.close()
-
-
-@pytest.fixture
-def said() -> Iterator[list[str]]:
-    """What the library warned of."""
-    lines: list[str] = []
-    handler = logging.Handler()
-    handler.emit = lambda record: lines.append(record.getMessage())  # type: ignore[method-assign]
-    logger = logging.getLogger("iqa")
-    logger.addHandler(handler)
-    yield lines
-    logger.removeHandler(handler)
 
 
 def everything(reply: Reply) -> Rule:

@@ -101,7 +101,7 @@ def open_squares(
         shape = images.shape
         pixels = np.memmap(folder / PIXELS, np.uint8, "c", shape=shape) if shape[0] else np.empty(shape, np.uint8)
         images = torch.from_numpy(pixels)
-    return Squares(images, starts, unreadable, known_by, squares_digest(folder, views))
+    return Squares(images, starts, unreadable, known_by, _digest(starts, known_by, views))
 
 
 def squares_folder(
@@ -111,16 +111,17 @@ def squares_folder(
     return root / f"{label}-{recipe_key(_recipe(fingerprint, names, views, keep=keep))}"
 
 
-def count_squares(folder: Path) -> int:
-    """How many squares a folder of the cache tells of."""
-    return int(read_array(folder / STARTS)[-1])
+def known_squares(folder: Path, views: ViewPolicy) -> tuple[int, str]:
+    """How many squares a folder of the cache tells of, and their digest."""
+    starts = torch.from_numpy(read_array(folder / STARTS))
+    return int(starts[-1]), _digest(starts, read_json(folder / KNOWN_BY), views)
 
 
-def squares_digest(folder: Path, views: ViewPolicy) -> str:
-    """SHA-256 (hex) of what a folder's squares are: of which pictures' pixels, and how they are cut."""
-    known = {"version": VERSION, "views": views.to_dict(), "known_by": read_json(folder / KNOWN_BY)}
+def _digest(starts: Tensor, known_by: list[str], views: ViewPolicy) -> str:
+    """SHA-256 (hex) of what squares are: of which pictures' pixels, and how they are cut."""
+    known = {"version": VERSION, "views": views.to_dict(), "known_by": known_by}
     content = hashlib.sha256(json.dumps(known, sort_keys=True).encode())
-    content.update(read_array(folder / STARTS).tobytes())
+    content.update(starts.numpy().tobytes())
     return content.hexdigest()
 
 
