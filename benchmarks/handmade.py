@@ -52,9 +52,10 @@ QUICK = 32, 16, 8
 #: A process that scores the photographs it is given as often as it is asked to.
 SCORE = """
 import sys
+from pathlib import Path
 from iqa.scoring.scorer import Scorer
 checkpoint, device, *files = sys.argv[1:]
-scorer = Scorer(checkpoint, device)
+scorer, files = Scorer(Path(checkpoint), device), [Path(file) for file in files]
 for _ in sys.stdin:
     scorer.score(files)
     print("done", flush=True)
