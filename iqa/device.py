@@ -7,20 +7,22 @@ from collections.abc import Iterator
 
 import torch
 
+from iqa.distributed.group import is_launched, local_rank
 from iqa.errors import IqaError, UserError, first_line
 
 
 def choose_device(name: str) -> torch.device:
     """The device called `name`; "auto" takes the first GPU there is, else the CPU.
 
+    Of several processes on a machine each takes a GPU of its own: "auto" and "cuda" are the one of its number.
+
     Raises:
         UserError: the device is not on this machine.
     """
     if name == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    device = torch.device(name)
+        gpu = "mps" if torch.backends.mps.is_available() and not is_launched() else "cpu"
+        name = "cuda" if torch.cuda.is_available() else gpu
+    device = torch.device(f"cuda:{local_rank()}" if name == "cuda" and is_launched() else name)
     here = {
         "cpu": 1,
         "cuda": torch.cuda.device_count() if torch.cuda.is_available() else 0,

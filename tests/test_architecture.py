@@ -18,6 +18,7 @@ FLOORS = [
         {"errors"},
         {"files"},
         {"processes"},
+        {"distributed"},
         {"progress"},
         {"records"},
         {"metrics", "resampling", "calibration", "conformal"},

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from iqa.api.results import RepeatsResult
 from iqa.api.running import finish
 from iqa.config import ExperimentConfig
 from iqa.config.reading import override_config
+from iqa.distributed.group import is_first, of_first
 from iqa.errors import UserError
 from iqa.estimate import Forecast, in_turn
 from iqa.evaluation.description import repeats_description
@@ -62,7 +64,7 @@ def repeat(
         )
     figures = []
     with (
-        nullcontext() if resume else whole.claimed(),
+        whole.claimed() if is_first() and not resume else nullcontext(),
         open_run(
             config,
             role="train",
@@ -79,10 +81,8 @@ def repeat(
             folder = ExperimentFolder(split_folder(whole.path, number))
             single = _split(config, number, experiment_label(folder.path))
             finish(single, folder, parent=tracker.run_id, skip_tsne=True, role="split", loss=loss, terminal=terminal)
-            results = read_json(folder.visualizations / RESULTS)
-            with content_of(folder.visualizations / RESULTS, "what iqa evaluate writes", "remove it, and train again"):
-                figures.append(test_figures(results))
-        summary = log_summary(tracker, whole.path, figures)
+            figures.append(of_first(partial(_figures_of, folder)))
+        summary = of_first(lambda: log_summary(tracker, whole.path, figures))
         return RepeatsResult(config.experiment_name, whole.path, summary, tracker.link)
 
 
@@ -143,6 +143,13 @@ def _split(config: ExperimentConfig, number: int, name: str) -> ExperimentConfig
             *("--training.seed", str(config.training.seed + number)),
         ],
     )
+
+
+def _figures_of(folder: ExperimentFolder) -> dict[str, Any]:
+    """What is summed up of a split that was tested."""
+    results = read_json(folder.visualizations / RESULTS)
+    with content_of(folder.visualizations / RESULTS, "what iqa evaluate writes", "remove it, and train again"):
+        return test_figures(results)
 
 
 def test_figures(results: dict[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from iqa.api.calls import SILENT, Terminal
 from iqa.api.evaluate import judge_experiment
 from iqa.api.results import TrainingResult
 from iqa.config import ExperimentConfig
+from iqa.distributed.group import of_first
 from iqa.evaluation.description import untested
 from iqa.evaluation.report import RESULTS
 from iqa.files import read_json
@@ -96,16 +97,31 @@ def finish(
     Raises:
         UserError: the folder holds another experiment of this name.
     """
-    results = experiment.visualizations / RESULTS
-    told = results.is_file() and not experiment.testing.exists()
-    if told and experiment.best.is_file() and experiment.best.stat().st_mtime <= results.stat().st_mtime:
-        before = as_it_was(read_json(experiment.config_file))
-        check_same_experiment(settled(config, before), before, experiment.config_file)
+    if of_first(lambda: _was_finished(config, experiment)):
         terminal.say("trained and tested before")
         return
     session = Session(config, experiment, resume=True, loss=loss, progress=terminal.bars)
     run_training(session, parent=parent, role=role, terminal=terminal)
-    judge_experiment(experiment, config, BEST, skip_tsne=skip_tsne, terminal=terminal)
+
+    def judge() -> None:
+        judge_experiment(experiment, config, BEST, skip_tsne=skip_tsne, terminal=terminal)
+
+    of_first(judge)
+
+
+def _was_finished(config: ExperimentConfig, experiment: ExperimentFolder) -> bool:
+    """Whether the folder holds this experiment, trained and tested.
+
+    Raises:
+        UserError: it holds another one.
+    """
+    results = experiment.visualizations / RESULTS
+    told = results.is_file() and not experiment.testing.exists()
+    if not told or not experiment.best.is_file() or experiment.best.stat().st_mtime > results.stat().st_mtime:
+        return False
+    before = as_it_was(read_json(experiment.config_file))
+    check_same_experiment(settled(config, before), before, experiment.config_file)
+    return True
 
 
 def line(record: EpochRecord, epochs: int) -> str:

@@ -19,6 +19,7 @@ from iqa.config import ExperimentConfig
 from iqa.config.reading import with_settings
 from iqa.data.store.pictures import read_rgb
 from iqa.deploy.loading import load
+from iqa.distributed.group import after_first, is_first, joined, of_all, of_first, rank, same, world_size
 from iqa.errors import Interrupted, UserError
 from iqa.estimate import about, in_turn, scoring
 from iqa.evaluation.evaluated import PSEUDO
@@ -39,6 +40,9 @@ from iqa.scoring.results import (
     write_tables,
 )
 from iqa.tracking import Tracker, check_place, open_run, read_run_note
+
+#: (name, stamp) of some pictures, and the table of their scores.
+Rows = tuple[list[tuple[str, str]], pd.DataFrame]
 
 
 @dataclass(frozen=True)
@@ -73,7 +77,8 @@ def score(
     """Score a folder, a glob, a picture or the pictures of a table.
 
     Writes a table with a row for each picture, a histogram, a contact sheet and a summary, and logs them to MLflow.
-    Stopped at any moment, the same call goes on; called again later, it scores what is new.
+    Stopped at any moment, the same call goes on; called again later, it scores what is new. In each of several
+    processes that torchrun has started, the same call divides the pictures among them; the first one writes.
 
     Args:
         model: as `iqa.load` takes it.
@@ -98,24 +103,37 @@ def score(
             raise UserError("scoring has no such setting", got=f"--{key}", expected="those of --help, or --tracking.*")
     if batch_size < 1:
         raise UserError("--batch_size is no count", got=batch_size, expected="1 or more")
-    inputs = find_inputs(str(pictures), column=column, root=str(root))
-    scorer = load(model, device, coverage)
-    config = with_settings(scorer.config, settings)
-    check_place(config)
-    usual = Path("scores") / f"{config.experiment_name}-{inputs.label}"
-    folder = Path(output) if output else free_folder(usual, inputs.root)
     options |= {"column": column, "root": root, "batch_size": batch_size, "device": device, "coverage": coverage}
-    job = Job(options, config, scorer, inputs, folder, format, batch_size, Terminal(verbose))
-    with Journal(folder, model=scorer.digest, coverage=coverage, inputs=inputs) as journal:
-        pending = journal.pending(inputs)
-        if verbose:
+    with joined():
+        inputs = of_first(lambda: find_inputs(str(pictures), column=column, root=str(root)))
+        scorer = after_first(lambda: load(model, device, coverage))
+        config = with_settings(scorer.config, settings)
+        usual = Path("scores") / f"{config.experiment_name}-{inputs.label}"
+        folder = Path(output) if output else free_folder(usual, inputs.root)
+        job = Job(options, config, scorer, inputs, folder, format, batch_size, Terminal(verbose))
+        # The others get the first one's result, once they have helped.
+        return same(_score_new(job) if is_first() else _help_out(job))
+
+
+def _score_new(job: Job) -> ScoringResult:
+    """Score what the folder of results lacks."""
+    check_place(job.config)
+    with Journal(job.output, model=job.scorer.digest, coverage=job.scorer.coverage, inputs=job.inputs) as journal:
+        pending = same(journal.pending(job.inputs))
+        if job.terminal.verbose:
             _announce(job, len(pending))
-        summary, link = None if pending else finished(folder, inputs, format), None
+        summary, link = None if pending else finished(job.output, job.inputs, job.format), None
         if summary is None:
             summary, link = _score_and_log(job, journal, pending)
         else:
             job.terminal.say(f"nothing is new: {counted(summary['pictures'])} dealt with before")
-        return ScoringResult(folder, summary, journal.table(inputs), link)
+        return ScoringResult(job.output, summary, journal.table(job.inputs), link)
+
+
+def _help_out(job: Job) -> Any:
+    """What another process than the first does: score its share of what is pending there."""
+    for _ in _scored(job, same([])):
+        pass
 
 
 def _announce(job: Job, pending: int) -> None:
@@ -174,20 +192,35 @@ def _score_and_log(job: Job, journal: Journal, pending: list[str]) -> tuple[dict
 
 def _score(job: Job, journal: Journal, pending: list[str]) -> None:
     """Score pictures, each row on disk before the next ones are made; holds a few pictures at a time."""
+    done = len(dict.fromkeys(job.inputs.names)) - len(pending)
+    shown = job.terminal.bars
+    with progress_bar(total=done + len(pending), initial=done, desc="scoring", unit="image", shown=shown) as bar:
+        for names, table in _scored(job, pending):
+            journal.append(names, table)
+            bar.update(len(table))
+
+
+def _scored(job: Job, pending: list[str]) -> Iterator[Rows]:
+    """Rows of pictures as they come, from every process that has a share of them; all processes must ask for them."""
+    if not pending:
+        return
+    own: Iterator[Rows | None] = _own(job, pending[rank() :: world_size()])
+    while any(parts := of_all(next(own, None))):
+        yield from (part for part in parts if part)
+
+
+def _own(job: Job, names: list[str]) -> Iterator[Rows]:
+    """Rows of this process's share of the pictures."""
     asked: deque[tuple[str, str]] = deque()
 
     def paths() -> Iterator[Path]:
-        for name in pending:
+        for name in names:
             path = job.inputs.path(name)
             asked.append((name, stamp(path)))
             yield path
 
-    done = len(dict.fromkeys(job.inputs.names)) - len(pending)
-    shown = job.terminal.bars
-    with progress_bar(total=done + len(pending), initial=done, desc="scoring", unit="image", shown=shown) as bar:
-        for table in job.scorer.score_stream(paths(), on_error="row", batch_size=job.batch_size):
-            journal.append([asked.popleft() for _ in range(len(table))], table)
-            bar.update(len(table))
+    for table in job.scorer.score_stream(paths(), on_error="row", batch_size=job.batch_size):
+        yield [asked.popleft() for _ in range(len(table))], table
 
 
 def _write_results(job: Job, table: pd.DataFrame, speed: dict[str, Any], tracker: Tracker) -> dict[str, Any]:

@@ -10,15 +10,20 @@ import logging
 import os
 import signal
 import sys
+import time
 import warnings
 from collections.abc import Callable, Sequence
 from types import FrameType
 
+from iqa.distributed.group import EndedElsewhere, is_first
 from iqa.errors import Interrupted, IqaError, UserError
 from iqa.processes import GIVEN_BACK_FROM, MAPPED_FROM
 
 #: What glibc's mallopt is told.
 _MALLOPT = {"M_MMAP_THRESHOLD": (-3, MAPPED_FROM), "M_TRIM_THRESHOLD": (-1, GIVEN_BACK_FROM)}
+
+#: Seconds that a process waits to be ended after another one was.
+ELSEWHERE_SECONDS = 10.0
 
 #: Said beside calibrated scores that no mapping was found for, with the reason.
 NO_INTERVALS = "scores come without intervals: {}"
@@ -29,7 +34,8 @@ def run_command(main: Callable[[list[str]], object], arguments: list[str]) -> No
     """Run `main(arguments)` and leave the process: 0 done, 1 failed while running, 2 bad input, 128 + n by signal n.
 
     SIGTERM (143) and a closed terminal (129) are taken like Ctrl-C (130). A fault of ours, as opposed to the user's, is
-    one line too; its traceback is shown when the environment variable IQA_TRACEBACK is set.
+    one line too; its traceback is shown when the environment variable IQA_TRACEBACK is set. Of several processes each
+    tells its own faults, and the first one what all of them met.
     """
     # Read when torch is imported. Threads that wait shall spin for microseconds, not for milliseconds: two commands on
     # one machine would starve each other. Sleeping at once costs a training of small steps a third of its time.
@@ -42,12 +48,17 @@ def run_command(main: Callable[[list[str]], object], arguments: list[str]) -> No
     try:
         main(arguments)
         sys.stdout.flush()
+    except EndedElsewhere as end:
+        # Who started us ends us once it sees the other's code, which is the one that counts.
+        with contextlib.suppress(KeyboardInterrupt):
+            time.sleep(ELSEWHERE_SECONDS)
+        _leave("", end.exit_code)
     except Interrupted as stop:
-        _leave(str(stop), _code(stopped_by))
+        _leave(str(stop) if is_first() else "", _code(stopped_by))
     except IqaError as error:
         _leave(f"error: {error}", error.exit_code)
     except KeyboardInterrupt:
-        _leave("interrupted", _code(stopped_by))
+        _leave("interrupted" if is_first() else "", _code(stopped_by))
     except BrokenPipeError:
         # The reader of our output (`| head`) has gone: nothing is left to tell it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -159,5 +170,6 @@ def _code(stopped_by: list[int]) -> int:
 
 def _leave(message: str, exit_code: int) -> None:
     sys.stdout.flush()
-    print(message, file=sys.stderr)
+    if message:
+        print(message, file=sys.stderr, flush=True)
     sys.exit(exit_code)

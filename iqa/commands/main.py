@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import iqa
 from iqa.commands.cli import run_command
+from iqa.distributed.group import is_launched
 from iqa.errors import UserError, nearest
 
 #: Verb -> what it does, in a line; each is a module, loaded when it is asked for.
@@ -29,12 +30,16 @@ VERBS = {
 }
 #: Those of them that stand in a room of their own.
 DEPLOYED = ("export", "promote", "serve")
+#: Those that several processes do together.
+DIVIDED = ("train", "score")
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run `iqa VERB ...` and leave the process; see `iqa.commands.cli.run_command` for how."""
     given = sys.argv[1:] if arguments is None else arguments
-    if given and given[0] in VERBS:
+    if given and given[0] in VERBS and given[0] not in DIVIDED and is_launched():
+        run_command(refuse_processes, given)
+    elif given and given[0] in VERBS:
         room = "iqa.commands.deployed" if given[0] in DEPLOYED else "iqa.commands"
         verb: Callable[[list[str]], object] = importlib.import_module(f"{room}.{given[0]}").main
         run_command(verb, given[1:])
@@ -54,6 +59,19 @@ def main(arguments: list[str] | None = None) -> None:
         parser.parse_args(given)
     else:
         run_command(unknown, given)
+
+
+def refuse_processes(given: list[str]) -> None:
+    """Refuse what several processes would do several times.
+
+    Raises:
+        UserError: always.
+    """
+    raise UserError(
+        f"iqa {given[0]} is not for several processes",
+        expected=f"torchrun with iqa {' or iqa '.join(DIVIDED)}",
+        fix=f"iqa {given[0]} without torchrun",
+    )
 
 
 def unknown(given: list[str]) -> None:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from iqa.commands.cli import add_flag, parser_for, show_link
 from iqa.config.reading import describe_config, load_config
+from iqa.distributed.group import is_first
+from iqa.distributed.launch import run_in_processes, wanted_elsewhere
 from iqa.errors import UserError
 
 if TYPE_CHECKING:
@@ -25,6 +27,9 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--output", default="experiments", help="folder of experiments (default: %(default)s)")
     add_flag(parser, "--resume", "continue where an interrupted training of this name stopped")
     parser.add_argument("--repeats", type=int, default=1, help="train and test on so many splits (default: 1)")
+    parser.add_argument(
+        "--processes", type=int, default=1, help="divide the work among so many processes of this machine (default: 1)"
+    )
     add_flag(parser, "--print_config", "show every setting with where it comes from, and train nothing")
     options, overrides = parser.parse_known_args(arguments)
     if options.print_config:
@@ -34,11 +39,17 @@ def main(arguments: list[str]) -> None:
     if options.repeats < 1:
         raise UserError("--repeats counts splits", got=options.repeats, expected="1 or more")
 
+    if wanted_elsewhere(options.processes):
+        run_in_processes(options.processes, "train", arguments)
+        return
+
     # Imported late: --help and a faulty config must not wait for torch.
     from iqa.api.results import TrainingResult
     from iqa.api.train import train
 
     done = train(config, output=options.output, resume=options.resume, repeats=options.repeats, verbose=True)
+    if not is_first():
+        return
     if isinstance(done, TrainingResult):
         show(done)
     else:

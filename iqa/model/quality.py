@@ -146,7 +146,10 @@ class QualityModel(nn.Module):
 
     def forward(self, images: Tensor, share: float = 1.0) -> Prediction:
         """Predict from pictures, uint8 [B, 3, H, W], or from crops that are `share` of a picture's side."""
-        pooled = self.pooled(images, share)
+        return self.from_pooled(self.pooled(images, share))
+
+    def from_pooled(self, pooled: Tensor) -> Prediction:
+        """Predict from what `pooled` returned [B, backbone.num_features]."""
         prediction = self.from_features(self._reduced(pooled))
         if self.usual is None or self.training:
             return prediction
@@ -164,11 +167,11 @@ class QualityModel(nn.Module):
                 features = (features + self.backbone(images.flip(-1))) / 2
             return features
 
-    def from_stem(self, stem: Stem, views: int = 1) -> Prediction:
-        """Predict from what `Backbone.stem` made of B pictures, each followed by its other views."""
+    def pooled_behind(self, stem: Stem, views: int = 1) -> Tensor:
+        """The same of what `Backbone.stem` made of B pictures, each followed by its other views."""
         backbone = cast(Backbone, self.backbone)
-        features = backbone.from_stem(stem).unflatten(0, (-1, views)).mean(dim=1)
-        return self.from_features(features)
+        features: Tensor = backbone.from_stem(stem).unflatten(0, (-1, views)).mean(dim=1)
+        return features
 
     def from_features(self, features: Tensor) -> Prediction:
         """Predict from what `features` returned [B, D].
@@ -237,6 +240,11 @@ class QualityModel(nn.Module):
             if part is not None:
                 part.train(mode)
         return self
+
+    def learning_state(self) -> list[Tensor]:
+        """What a training changes: all parameters and buffers, but for those of a frozen backbone and its reduction."""
+        parts = [self.head, self.companions, self.mixture, None if self.freeze_backbone else self.backbone]
+        return [each for part in parts if part is not None for each in part.state_dict().values()]
 
     def parameter_count(self) -> int:
         """Number of parameters, frozen ones included."""

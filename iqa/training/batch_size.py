@@ -10,6 +10,7 @@ from iqa.config import ExperimentConfig
 from iqa.config.data import USUAL_BATCH
 from iqa.data.prepared import PixelStore
 from iqa.device import autocast, choose_precision
+from iqa.distributed.group import same, world_size
 from iqa.model.quality import QualityModel
 
 #: An epoch has at least so many steps, and a batch at most so many pictures: larger ones learn less from an epoch.
@@ -21,17 +22,17 @@ SHARE = 0.7
 def fix_batch_size(
     config: ExperimentConfig, model: QualityModel, store: PixelStore, device: torch.device
 ) -> ExperimentConfig:
-    """`config` with a number for its batch size; the model is left as it is."""
+    """`config` with a number for its batch size, all processes taken together; the model is left as it is."""
     if config.data.batch_size != "auto":
         return config
     wanted = max(LEAST, min(MOST, len(store.indices("train")) // LEAST_STEPS))
     most = 2 ** (wanted.bit_length() - 1)
     if device.type == "cuda" and not config.model.freeze_backbone:
-        size = _that_fits(config, model, device, store.views.side, most)
+        size = min(most, world_size() * _that_fits(config, model, device, store.views.side, most))
     else:
         # Nothing limits a CPU or a head alone but how well they learn.
         size = min(USUAL_BATCH, most)
-    return config.model_copy(update={"data": config.data.model_copy(update={"batch_size": size})})
+    return config.model_copy(update={"data": config.data.model_copy(update={"batch_size": same(size)})})
 
 
 def _that_fits(config: ExperimentConfig, model: QualityModel, device: torch.device, side: int, most: int) -> int:

@@ -4,22 +4,31 @@ frozen stages made of pictures for one that is trained in part.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
-import pandas as pd
 import torch
 from torch import Tensor
 
 from iqa.data.prepared import Batches, PixelStore
+from iqa.distributed.sharing import gathered
+from iqa.distributed.statistics import joint_statistics
 from iqa.model.backbone.stages import Stem
 from iqa.model.quality import Prediction, QualityModel
+from iqa.training.draws import Split, cropped, mirrored
 from iqa.training.frozen.stems import Stems
 from iqa.training.frozen.table import Features
 
 #: What a feed's own `predict` understands, and the scores of the pictures [B], both on the device.
 Batch = tuple[Any, Tensor]
+
+
+class Share(NamedTuple):
+    """What this process sees of a batch, and how many pictures the batch has in all."""
+
+    own: Any
+    total: int
 
 
 class Feed(Protocol):
@@ -60,57 +69,12 @@ class Feed(Protocol):
         ...
 
 
-class _Split:
-    """The pictures of a split, with the squares cut from each.
-
-    Attributes:
-        rows: int64 [V], the squares in the store, picture after picture.
-        scores: float32 [N] on the device.
-    """
-
-    def __init__(self, store: PixelStore, split: str, device: torch.device) -> None:
-        pictures = store.indices(split)
-        self.rows, owner = store.squares(pictures)
-        self.scores = store.scores[pictures].to(device)
-        self._counts = torch.bincount(owner, minlength=len(pictures))
-        self._first = self._counts.cumsum(0) - self._counts
-        self._owner = owner.to(device)
-        self._kinds = store.manifest["kind"].iloc[pictures.numpy()]
-
-    def __len__(self) -> int:
-        return len(self.scores)
-
-    def draw(self, seed: int, batch_size: int) -> tuple[Tensor, Tensor]:
-        """Pictures in random order and one square of each: places in `scores` and in `rows`, whole batches only."""
-        random = torch.Generator().manual_seed(seed)
-        order = torch.randperm(len(self), generator=random)
-        order = order[: len(order) // batch_size * batch_size or len(order)]
-        if len(self.rows) == len(self):
-            return order, order
-        chosen = (torch.rand(len(order), generator=random) * self._counts[order]).long()
-        return order, self._first[order] + chosen
-
-    def pool(self, values: Tensor) -> Tensor:
-        if len(values) == len(self):
-            return values
-        sums = values.new_zeros(len(self), *values.shape[1:]).index_add_(0, self._owner, values)
-        counts = self._counts.to(values.device).view(-1, *[1] * (values.ndim - 1))
-        return sums / counts
-
-    def sorts(self, slices: int) -> Tensor:
-        sorts = torch.from_numpy(pd.factorize(self._kinds)[0])
-        if not sorts.any():
-            order = self.scores.cpu().argsort(stable=True).argsort()
-            sorts = order * slices // len(self)
-        return sorts[self._owner.cpu()]
-
-
 class _StoreFeed:
     """What both feeds know of their store."""
 
     def __init__(self, store: PixelStore, batch_size: int, device: torch.device) -> None:
         self._batch_size, self._device = batch_size, device
-        self._split = cache(lambda name: _Split(store, name, device))
+        self._split = cache(lambda name: Split(store, name, device))
 
     def count(self, split: str) -> int:
         return len(self._split(split))
@@ -143,7 +107,9 @@ class PixelFeed(_StoreFeed):
         self._flip = flip
         self._side = round(crop * store.images.shape[-1])
         self._share = self._side / store.images.shape[-1]
-        self._batches = cache(lambda name: Batches(store.images, self._split(name).rows, batch_size, device))
+        self._batches = cache(
+            lambda name: Batches(store.images, self._split(name).rows, batch_size, device, divided=True)
+        )
 
     def training(self, epoch_seed: int) -> Iterator[Batch]:
         split = self._split("train")
@@ -151,16 +117,18 @@ class PixelFeed(_StoreFeed):
         scores = split.scores[pictures.to(self._device)].split(self._batch_size)
         draws = torch.Generator().manual_seed(epoch_seed)
         for (images, _), true in zip(self._batches("train").run(squares), scores, strict=True):
-            mirrored = _mirror_half(images, draws) if self._flip else images
-            yield _cropped(mirrored, self._side, (2, 3), draws), true
+            turned = mirrored(images, len(true), draws) if self._flip else images
+            yield Share(cropped(turned, self._side, (2, 3), len(true), draws), len(true)), true
 
-    def inputs(self, split: str) -> Iterator[Tensor]:
-        for images, _ in self._batches(split).run():
-            yield images
+    def inputs(self, split: str) -> Iterator[Share]:
+        totals = torch.arange(len(self._split(split).rows)).split(self._batch_size)
+        for (images, _), squares in zip(self._batches(split).run(), totals, strict=True):
+            yield Share(images, len(squares))
 
-    def predict(self, model: QualityModel, inputs: Tensor) -> Prediction:
-        prediction: Prediction = model(inputs, self._share if model.training else 1.0)
-        return prediction
+    def predict(self, model: QualityModel, inputs: Share) -> Prediction:
+        with joint_statistics():
+            pooled = model.pooled(inputs.own, self._share if model.training else 1.0)
+        return model.from_pooled(gathered(pooled, inputs.total))
 
 
 class StemFeed(_StoreFeed):
@@ -188,7 +156,7 @@ class StemFeed(_StoreFeed):
         self._stems, self._flip, self._mirror = stems, flip, mirror
         self._side = round(crop * stems.maps.shape[1])
         self._features = stems.features.to(device)
-        self._batches = cache(lambda name: Batches(stems.maps, self._rows(name), batch_size, device))
+        self._batches = cache(lambda name: Batches(stems.maps, self._rows(name), batch_size, device, divided=True))
 
     def training(self, epoch_seed: int) -> Iterator[Batch]:
         split = self._split("train")
@@ -199,23 +167,34 @@ class StemFeed(_StoreFeed):
         if self._flip:
             chosen += (torch.rand(len(chosen), generator=draws) < 0.5).long()
         for (maps, rows), true in zip(self._batches("train").run(chosen), scores, strict=True):
-            yield self._stem(_cropped(maps, self._side, (1, 2), draws), rows), true
+            maps = cropped(maps, self._side, (1, 2), len(true), draws)
+            yield Share(self._stem(maps, rows), len(true)), true
 
     def batches(self, split: str) -> int:
-        alone = 1 if self._mirror else self._stems.views  # squares that take the place of one and its mirror image
-        return -(-len(self._split(split).rows) // (alone * self._batch_size))
+        return len(self._seen_at_once(split))
 
-    def inputs(self, split: str) -> Iterator[Stem]:
-        views = self._stems.views
-        places = torch.arange(len(self._split(split).rows) * views)
-        if not self._mirror:
-            places = places[::views]
-        # A picture and its mirror image stay in one batch.
-        for maps, rows in self._batches(split).run(places, views * self._batch_size):
-            yield self._stem(maps, rows)
+    def inputs(self, split: str) -> Iterator[Share]:
+        views, together = self._stems.views, self._looks
+        places = torch.arange(len(self._split(split).rows) * views)[:: views // together]
+        run = self._batches(split).run(places, together * len(self._seen_at_once(split)[0]), together=together)
+        for (maps, rows), squares in zip(run, self._seen_at_once(split), strict=True):
+            yield Share(self._stem(maps, rows), len(squares))
 
-    def predict(self, model: QualityModel, inputs: Stem) -> Prediction:
-        return model.from_stem(inputs, self._stems.views if self._mirror and not model.training else 1)
+    def predict(self, model: QualityModel, inputs: Share) -> Prediction:
+        with joint_statistics():
+            pooled = model.pooled_behind(inputs.own, 1 if model.training else self._looks)
+        return model.from_features(gathered(pooled, inputs.total))
+
+    @property
+    def _looks(self) -> int:
+        """Rows of a square that are looked at to judge it: itself, and its mirror image if that counts."""
+        return self._stems.views if self._mirror else 1
+
+    def _seen_at_once(self, split: str) -> Sequence[Tensor]:
+        """Squares of a split, batch by batch; where they stand for their mirror images too a batch has more of them."""
+        more = self._stems.views // self._looks
+        batches: Sequence[Tensor] = torch.arange(len(self._split(split).rows)).split(more * self._batch_size)
+        return batches
 
     def _rows(self, split: str) -> Tensor:
         """All views of a split's squares, those of one square together."""
@@ -254,19 +233,3 @@ class FeatureFeed(_StoreFeed):
 
     def predict(self, model: QualityModel, inputs: Tensor) -> Prediction:
         return model.from_features(inputs)
-
-
-def _cropped(images: Tensor, side: int, axes: tuple[int, int], draws: torch.Generator) -> Tensor:
-    """A square of `side` at a random place of each of B images, whose height and width are `axes`."""
-    room = images.shape[axes[0]] - side
-    if not room:
-        return images
-    places = torch.randint(room + 1, (len(images), 2), generator=draws).tolist()
-    y_axis, x_axis = axes[0] - 1, axes[1] - 1
-    cut = [each.narrow(y_axis, y, side).narrow(x_axis, x, side) for each, (y, x) in zip(images, places, strict=True)]
-    return torch.stack(cut)
-
-
-def _mirror_half(images: Tensor, draws: torch.Generator) -> Tensor:
-    mirrored = (torch.rand(len(images), generator=draws) < 0.5).to(images.device, non_blocking=True)
-    return torch.where(mirrored[:, None, None, None], images.flip(-1), images)

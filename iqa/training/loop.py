@@ -20,6 +20,8 @@ from tqdm import tqdm
 
 from iqa.config import ExperimentConfig
 from iqa.device import autocast, choose_precision, memory_advice
+from iqa.distributed.group import require_for_all, same
+from iqa.distributed.sharing import add_gradients, align
 from iqa.errors import IqaError
 from iqa.model.quality import Prediction, QualityModel
 from iqa.progress import one_step, progress_bar
@@ -62,6 +64,7 @@ class Trainer:
         self.model, self.feed, self.device, self.loss = model, feed, device, loss
         self.settings, self.mixture_settings = config.training, config.model.mixture
         batch_size = min(config.data.batch, feed.count("train"))
+        require_for_all(batch_size, "a step's pictures", "raise data.batch_size, or start fewer processes")
         self._steps = feed.count("train") // batch_size
         self.precision = choose_precision(self.settings.precision, device)
         self.history: list[EpochRecord] = []
@@ -77,6 +80,8 @@ class Trainer:
         mixture = [group["params"] for group in groups if group["name"] == "mixture"]
         others = [p for group in groups if group["name"] != "mixture" for p in group["params"]]
         self._clipped = [others, *mixture]
+        backbone = {id(each) for each in model.backbone.parameters()}
+        self._behind = [each for each in model.parameters() if id(each) not in backbone]
         self.schedule = Schedule(self.optimizer, self.settings, self._steps)
         decay = self.settings.ema_decay
         self._average = AveragedModel(model, decay) if decay else None
@@ -141,6 +146,7 @@ class Trainer:
         started = time.perf_counter()
         torch.manual_seed(epoch_seed(self.settings.seed, epoch))
         self._start_mixture(epoch)
+        align(self.model.learning_state())
         self.model.train()
         learning_rate = self.schedule.learning_rate
         tally = Tally()
@@ -150,7 +156,7 @@ class Trainer:
                 tally.add(loss, prediction, batch[1])
                 self._show(bar, loss)
                 bar.update()
-            train_loss, train_scores = tally.close()
+            train_loss, train_scores = same(tally.close())
             if not math.isfinite(train_loss):
                 raise IqaError(
                     f"the loss of epoch {epoch} is not finite",
@@ -181,6 +187,8 @@ class Trainer:
         loss = self.loss(prediction, scores, self.settings.loss)
         self.optimizer.zero_grad()
         loss.backward()
+        if not self.model.freeze_backbone:
+            add_gradients(self.model.backbone.parameters(), self._behind)
         if self.settings.clip_gradient:
             # Each on its own: a mixture far from its points must not hold back the rest.
             for parameters in self._clipped:
@@ -234,7 +242,8 @@ class Trainer:
             bar.update()
         self.validated = self.feed.pool("val", torch.cat(predicted)), self.feed.scores("val")
         loss = quality_loss(*self.validated, self.settings.loss)
-        return float(loss), correlations(*self.validated)
+        # What decides over the rest of a training is decided by one process.
+        return same((float(loss), correlations(*self.validated)))
 
     def _bar(self, epoch: int) -> tqdm[Any]:
         """Counts batches of training and validation."""

@@ -17,6 +17,7 @@ from iqa.conformal import LEAST
 from iqa.data.manifest import to_csv
 from iqa.data.prepared import prepare
 from iqa.device import choose_device, choose_precision
+from iqa.distributed.group import after_first, is_first, of_first
 from iqa.errors import Interrupted, UserError
 from iqa.files import require_room
 from iqa.progress import one_step
@@ -45,6 +46,8 @@ SAVE_EVERY = 2.0
 class Session:
     """One training of `config` in `folder`; everything that can be wrong with the input shows here.
 
+    Of several processes (`iqa.distributed`) each has one, and the first one's alone writes.
+
     Args:
         resume: continue from the folder's last checkpoint, if there is one.
         loss: what a step of training lessens.
@@ -69,15 +72,15 @@ class Session:
     ) -> None:
         self.folder = folder
         self.device = choose_device(config.training.device)
-        before = load_checkpoint(folder.last) if resume and folder.last.is_file() else None
+        before = of_first(lambda: load_checkpoint(folder.last) if resume and folder.last.is_file() else None)
         if before is not None:
             with checkpoint_parts(folder.last):
                 config = settled(config, before["config"])
                 check_same_experiment(config, before["config"], folder.last)
-        self.store = prepare(config.data, progress=progress, once=config.model.looks_once)
+        self.store = after_first(lambda: prepare(config.data, progress=progress, once=config.model.looks_once))
         self.image_size = input_size(config, self.store)
         with one_step(f"loading {config.model.backbone}", shown=progress):  # from the hub, it may be
-            backbone = start_backbone(config, self.image_size, load_weights=before is None)
+            backbone = after_first(lambda: start_backbone(config, self.image_size, load_weights=before is None))
         self.model = build_model(config, backbone, self.image_size, self.device)
         self.config = config = fix_batch_size(config, self.model, self.store, self.device)
         self.weights_source = self.model.backbone.weights_source
@@ -90,7 +93,7 @@ class Session:
         feed = build_feed(self.model, held, config, self.device, precision, progress)
         self.trainer = Trainer(self.model, feed, config, self.device, loss=loss, progress=progress)
         self.resumed = before is not None
-        self.goes_on = self.resumed or (resume and folder.was_begun_with(config))
+        self.goes_on = of_first(lambda: self.resumed or (resume and folder.was_begun_with(config)))
         if before is not None:
             self._continue(before)
         self._best_state: dict[str, Any] | None = None
@@ -115,6 +118,9 @@ class Session:
         Raises:
             UserError: no room for its checkpoints; the folder is as it was.
         """
+        if not is_first():
+            yield self.folder.path
+            return
         best, last = checkpoint_bytes(self.model)
         require_room(
             self.folder.path,
@@ -136,14 +142,19 @@ class Session:
             IqaError: training failed; what was saved stays.
         """
         for record in self.trainer.epochs():
-            if record is self.trainer.best:
-                self._best_state = self._snapshot()
-            if self.trainer.done or time.monotonic() - self._saved_at > SAVE_EVERY:
-                self.save()
+            if is_first():
+                self._keep(record)
             yield record
-        require_epochs(self.folder)
+        of_first(lambda: require_epochs(self.folder))
         if self.config.training.intervals:
             self._find_what_scores_come_with()
+
+    def _keep(self, record: EpochRecord) -> None:
+        """Take note of an epoch that is done, and save it unless the next one will be soon."""
+        if record is self.trainer.best:
+            self._best_state = self._snapshot()
+        if self.trainer.done or time.monotonic() - self._saved_at > SAVE_EVERY:
+            self.save()
 
     @contextmanager
     def interruptible(self) -> Iterator[None]:
@@ -170,7 +181,7 @@ class Session:
 
     def _find_what_scores_come_with(self) -> None:
         """Add to the best model what intervals and typicality are made from, or why it has none."""
-        kept = load_checkpoint(self.folder.best)
+        kept = of_first(lambda: load_checkpoint(self.folder.best))
         if {"intervals", "typicality"} <= kept.keys():
             return
         trainer, model = self.trainer, copy.deepcopy(self.trainer.judged)
@@ -181,7 +192,8 @@ class Session:
             answers = ask_out_of_fold(trainer, model, self.config, self.store, kept["epoch"])
         intervals = found_from(answers, kept["calibration"])
         typical = find_typical(model, self.store, self.config, self.device, trainer.precision, progress=trainer.shows)
-        save_checkpoint(self.folder.best, kept | {"intervals": intervals, "typicality": typical})
+        if is_first():
+            save_checkpoint(self.folder.best, kept | {"intervals": intervals, "typicality": typical})
 
     def save(self) -> None:
         """Write the best model if it is new, then the state after the last epoch, then the history."""

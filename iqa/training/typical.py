@@ -12,6 +12,7 @@ from iqa.config import ExperimentConfig
 from iqa.conformal import LEAST
 from iqa.data.prepared import Batches, PixelStore
 from iqa.device import autocast
+from iqa.distributed.sharing import gathered
 from iqa.errors import IqaError
 from iqa.model.backbone.several import members
 from iqa.model.quality import QualityModel
@@ -74,11 +75,12 @@ def _pooled(
 ) -> Tensor:
     """Columns [V, E] of the features of squares of the store."""
     model.eval()
-    batches, parts = Batches(store.images, rows, config.data.batch, device), []
-    total = -(-len(rows) // config.data.batch)
-    with progress_bar(total=total, desc="what is usual", unit="batch", shown=progress, leave=False) as bar:
-        for images, _ in batches.run():
+    batches, parts = Batches(store.images, rows, config.data.batch, device, divided=True), []
+    portions = rows.split(config.data.batch)
+    with progress_bar(total=len(portions), desc="what is usual", unit="batch", shown=progress, leave=False) as bar:
+        for (images, _), portion in zip(batches.run(), portions, strict=True):
             with autocast(device, precision):
-                parts.append(model.pooled(images)[:, columns.to(device)].float().cpu())
+                seen = model.pooled(images)[:, columns.to(device)].float()
+            parts.append(gathered(seen, len(portion)).cpu())
             bar.update()
     return torch.cat(parts)

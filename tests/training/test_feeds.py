@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -44,8 +45,8 @@ def owners(store: PixelStore, rows: torch.Tensor) -> torch.Tensor:
 
 @pytest.mark.parametrize("kind", ["pixels", "features"])
 def test_training_sees_one_square_of_every_picture_with_its_score(store: PixelStore, kind: str) -> None:
-    def feed_rows(inputs: torch.Tensor) -> torch.Tensor:
-        return (inputs[:, 0, 0, 0] if kind == "pixels" else inputs[:, 0]).long()
+    def feed_rows(inputs: Any) -> torch.Tensor:
+        return (inputs.own[:, 0, 0, 0] if kind == "pixels" else inputs[:, 0]).long()
 
     features = Features([torch.arange(len(store.images), dtype=torch.float32)[:, None]])
     feed = PixelFeed(store, 2, CPU, flip=False) if kind == "pixels" else FeatureFeed(store, features, 2, CPU)
@@ -66,7 +67,7 @@ def test_training_sees_one_square_of_every_picture_with_its_score(store: PixelSt
 
 def test_judging_sees_every_square_and_averages_over_a_picture(store: PixelStore) -> None:
     feed = PixelFeed(store, 4, CPU, flip=False)
-    rows = torch.cat([inputs[:, 0, 0, 0].float() for inputs in feed.inputs("val")])
+    rows = torch.cat([inputs.own[:, 0, 0, 0].float() for inputs in feed.inputs("val")])
     assert torch.equal(rows, torch.tensor([11.0, 12, 13, 14, 15]))
     assert torch.equal(feed.pool("val", rows), torch.tensor([11.5, 14.0]))
     assert torch.equal(feed.pool("val", torch.stack([rows, -rows], 1)), torch.tensor([[11.5, -11.5], [14.0, -14.0]]))
@@ -77,7 +78,7 @@ def test_mirroring_mirrors_about_half(store: PixelStore) -> None:
     store.images[..., 0] = 255
     feed = PixelFeed(store, 4, CPU, flip=True)
     mirrored = [float(bool((image[..., -1] == 255).all())) for seed in range(50) for images, _ in feed.training(seed)
-                for image in images]  # fmt: skip
+                for image in images.own]  # fmt: skip
     assert 0.35 < np.mean(mirrored) < 0.65
 
 

@@ -67,16 +67,15 @@ def test_crops_are_drawn_anew_keep_their_scale_and_leave_the_judging_alone(tiny,
     trainer = _trainer(config, stems=stages > 0)
     shapes = set()
     for inputs, _ in trainer.feed.training(0):
-        shapes.add(tuple((inputs.maps if stages else inputs).shape[-2:]))
+        shapes.add(tuple((inputs.own.maps if stages else inputs.own).shape[-2:]))
     whole = trainer.feed._stems.maps.shape[1] if stages else 48
     assert shapes == {(whole // 2, whole // 2)}
     first, again, other = (next(iter(trainer.feed.training(seed)))[0] for seed in (0, 0, 1))
-    if stages:
-        first, again, other = first.maps, again.maps, other.maps
-    assert torch.equal(first, again)
-    assert not torch.equal(first, other)
+    drawn = [each.own.maps if stages else each.own for each in (first, again, other)]
+    assert torch.equal(drawn[0], drawn[1])
+    assert not torch.equal(drawn[0], drawn[2])
     judged = next(iter(trainer.feed.inputs("val")))
-    assert (judged.maps if stages else judged).shape[-1] == whole
+    assert (judged.own.maps if stages else judged.own).shape[-1] == whole
     if not stages:
         seen: list[int] = []
         stem = trainer.model.backbone.net.conv1

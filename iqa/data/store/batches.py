@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import torch
 
 from iqa.data.store.stream import Images
+from iqa.distributed.sharing import own_part
 
 #: Squares, uint8 [B, 3, S, S], or what is kept of each, on the device; and their rows in the store's images, int64
 #: [B] on the CPU.
@@ -29,6 +30,7 @@ class Batches:
         batch_size: squares per batch.
         device: where batches shall be.
         resident: keep all squares on the device; None decides by its free memory (a CPU reads them where they are).
+        divided: of several processes, each gets its own part of every batch.
     """
 
     def __init__(
@@ -39,7 +41,9 @@ class Batches:
         device: torch.device | str,
         *,
         resident: bool | None = None,
+        divided: bool = False,
     ) -> None:
+        self._divided = divided
         self._images = images
         self._rows = rows.cpu()
         self._batch_size = batch_size
@@ -49,21 +53,30 @@ class Batches:
             resident = self._device.type != "cpu" and size < RESIDENT_SHARE * _free_memory(self._device)
         self._resident = self._move() if resident else None
 
-    def run(self, order: torch.Tensor | None = None, batch_size: int | None = None) -> Iterator[Batch]:
-        """One pass over the places `order`, int64 [m] on the CPU, in `rows`; None: over all as they stand."""
+    def run(
+        self, order: torch.Tensor | None = None, batch_size: int | None = None, *, together: int = 1
+    ) -> Iterator[Batch]:
+        """One pass over the places `order`, int64 [m] on the CPU, in `rows`; None: over all as they stand.
+
+        Args:
+            together: so many places in turn are of one picture, which no division takes apart.
+        """
         places = torch.arange(len(self._rows)) if order is None else order
-        size = batch_size or self._batch_size
-        parts = [self._rows[part] for part in places.split(size)]
+        own = [self._own(part, together) for part in places.split(batch_size or self._batch_size)]
+        parts = [self._rows[part] for part in own]
         if self._resident is not None:
             # One copy per pass, so that no batch waits for the host.
-            on_device = places.to(self._device)
-            for rows, there in zip(parts, on_device.split(size), strict=True):
+            on_device = torch.cat([*own, places[:0]]).to(self._device).split([len(part) for part in own])
+            for rows, there in zip(parts, on_device, strict=True):
                 yield self._resident[there], rows
         elif self._device.type == "cpu":
             for rows in parts:
                 yield self._images[rows], rows
         else:
             yield from zip(_prefetch(self._images, parts, self._device), parts, strict=True)
+
+    def _own(self, places: torch.Tensor, together: int) -> torch.Tensor:
+        return own_part(places.view(-1, together)).flatten() if self._divided else places
 
     def _move(self) -> torch.Tensor:
         """All squares on the device, copied in portions: the host never holds them all."""

@@ -6,6 +6,8 @@ Killed on the way, the next start goes on within a minute of where it was.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,9 @@ from iqa.config.data import DataConfig
 from iqa.data.prepared import Batches, PixelStore
 from iqa.data.store.cache import cache_folder, has_like, open_or_build, recipe_key
 from iqa.device import autocast, memory_advice
+from iqa.distributed.group import after_first, rank, same, world_size
+from iqa.distributed.sharing import gathered
+from iqa.errors import UserError
 from iqa.model.backbone.backbone import Backbone
 from iqa.model.backbone.fused import folded
 from iqa.model.backbone.several import AnyBackbone, members
@@ -60,16 +65,46 @@ def _cached(
 ) -> Tensor:
     recipe = {**_look(store.squares_digest, backbone, precision), "weights": weights_digest(backbone.state_dict())}
     shape = len(store.images), backbone.num_features
-
-    def build(folder: Path) -> None:
-        writer = Writer(folder, *shape)
-        _compute(writer, store, backbone, data.batch, device, precision, progress)
-        writer.finish()
-
     name = f"{LABEL}-{recipe_key(recipe)}"
     size = DTYPE.itemsize * shape[0] * shape[1]
-    folder, _ = open_or_build(cache_folder(data.cache_dir), name, recipe, build, lambda: size, resumable=True)
-    return open_features(folder, *shape)
+    computed = partial(_computed, store, backbone, data.batch, device, precision, progress)
+    asked_for: list[int] = []
+
+    def build(folder: Path) -> None:
+        _refuse_own_cache(folder)
+        writer = Writer(folder, *shape)
+        asked_for.append(same(writer.done))
+        for features in computed(writer.done):
+            writer.add(features)
+        writer.finish()
+
+    def find() -> Path:
+        folder, _ = open_or_build(cache_folder(data.cache_dir), name, recipe, build, lambda: size, resumable=True)
+        if rank() == 0 and not asked_for:
+            same(None)  # the others need not help
+        return folder
+
+    def help_out() -> None:
+        begin = same(None)
+        for _ in () if begin is None else computed(begin):
+            pass
+
+    return open_features(after_first(find, help_out), *shape)
+
+
+def _refuse_own_cache(folder: Path) -> None:
+    """Of several processes the first one alone writes features, which the others then find.
+
+    Raises:
+        UserError: they look elsewhere.
+    """
+    if rank():
+        raise UserError(
+            "this process does not see the features that the first one has written",
+            got=folder.parent,
+            expected="one cache for all processes",
+            fix="set data.cache_dir to a folder that all machines share",
+        )
 
 
 def missing_features(pictures: str | None, squares: int, backbone: Backbone, root: Path, precision: torch.dtype) -> int:
@@ -94,27 +129,29 @@ def _look(pictures: str, backbone: Backbone, precision: torch.dtype) -> dict[str
     }
 
 
-@torch.inference_mode()
-def _compute(
-    writer: Writer,
+def _computed(
     store: PixelStore,
     backbone: Backbone,
     batch_size: int,
     device: torch.device,
     precision: torch.dtype,
     progress: bool | None,
-) -> None:
+    begin: int,
+) -> Iterator[Tensor]:
+    """Features of the squares from number `begin` on, some rows [n, D] at a time; several processes share the work."""
     looking = folded(backbone)
     if device.type == "cpu":
         # Feature maps that outgrow the processor's cache are slower, not faster, by the batch.
         batch_size = max(1, min(batch_size, CPU_PIXELS // max(backbone.sides) ** 2))
     count = len(store.images)
-    left = torch.arange(writer.done, count)
-    bar = progress_bar(total=count, initial=writer.done, desc="features", unit="square", shown=progress)
+    left, at_once = torch.arange(begin, count), batch_size * world_size()
+    batches = Batches(store.images, left, at_once, device, resident=False, divided=True)
+    bar = progress_bar(total=count, initial=begin, desc="features", unit="square", shown=progress)
     with memory_advice(device), bar:
-        for images, rows in Batches(store.images, left, batch_size, device, resident=False).run():
-            with autocast(device, precision):
-                writer.add(looking(images))
+        for (images, _), rows in zip(batches.run(), left.split(at_once), strict=True):
+            with torch.inference_mode(), autocast(device, precision):
+                features = gathered(looking(images), len(rows))
+            yield features
             bar.update(len(rows))
 
 

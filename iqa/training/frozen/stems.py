@@ -15,6 +15,7 @@ from iqa.data.prepared import Batches, PixelStore
 from iqa.data.store.cache import cache_folder, has_like, open_or_build, recipe_key, reserve
 from iqa.data.store.intact import read_array
 from iqa.device import autocast, memory_advice
+from iqa.distributed.group import after_first
 from iqa.model.backbone.backbone import Backbone
 from iqa.model.backbone.fused import folded
 from iqa.progress import one_step, progress_bar
@@ -68,7 +69,9 @@ def kept_stems(
     name = f"{LABEL}-{recipe_key(recipe)}"
     size = int(np.prod(shape)) * precision.itemsize
     with one_step("opening first stages", shown=progress):
-        folder, _ = open_or_build(cache_folder(config.data.cache_dir), name, recipe, build, lambda: size)
+        folder, _ = after_first(
+            lambda: open_or_build(cache_folder(config.data.cache_dir), name, recipe, build, lambda: size)
+        )
     features = torch.from_numpy(read_array(folder / FEATURES))
     return Stems(_map(folder / MAPS, shape, precision, "c"), features, views)
 

@@ -1,0 +1,85 @@
+"""`--processes N` starts them, and ends as the one that failed did."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+from mlflow import MlflowClient
+from places import ROOT
+from test_train_together import CONFIG
+
+from iqa.distributed.launch import wanted_elsewhere
+from iqa.errors import UserError
+
+
+def test_bad_input_is_told_once_and_its_code_is_handed_on(run) -> None:
+    said = run("-m", "iqa", "score", "--model", "nowhere", "--input", str(ROOT / "tests" / "docs"), "--processes", "2")
+    assert said.returncode == 2
+    assert said.stderr.count("error:") == 1, said.stderr
+    assert "no pictures" in said.stderr
+
+
+@pytest.mark.parametrize("given", ["0", "-1"])
+def test_no_processes_are_refused(given: str) -> None:
+    with pytest.raises(UserError, match="counts processes"):
+        wanted_elsewhere(int(given))
+
+
+def test_under_torchrun_none_are_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"RANK": 1, "LOCAL_RANK": 1, "WORLD_SIZE": 2, "MASTER_ADDR": "here", "MASTER_PORT": 1}.items():
+        monkeypatch.setenv(name, str(value))
+    assert not wanted_elsewhere(1)
+    assert not wanted_elsewhere(2)
+    with pytest.raises(UserError, match="under torchrun"):
+        wanted_elsewhere(3)
+
+
+def test_other_verbs_are_not_for_several_processes(run) -> None:
+    told = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "here", "MASTER_PORT": "1"}
+    said = run("-m", "iqa", "evaluate", **told)
+    assert said.returncode == 2
+    assert "not for several processes" in said.stderr
+
+
+def test_one_that_is_killed_ends_the_other_and_leaves_no_run_running(
+    tmp_path: Path, shared_cache: Path, place_database: Callable[[Path], None]
+) -> None:
+    place_database(tmp_path / "mlflow.db")
+    settings = {"experiment_name": "killed", "tracking": {"enabled": True}}
+    (tmp_path / "config.json").write_text(json.dumps(CONFIG | settings))
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "IQA_CACHE": str(shared_cache)}
+    command = [sys.executable, "-m", "iqa", "train", "--config", "config.json", "--training.epochs", "500"]
+    log = tmp_path / "log"
+    with log.open("w") as file:
+        begun = subprocess.Popen(
+            [*command, "--processes", "2"], cwd=tmp_path, env=environment, stdout=file, stderr=subprocess.STDOUT
+        )
+    try:
+        wait_for(lambda: "epoch   1/500" in log.read_text())
+        children = psutil.Process(begun.pid).children()
+        (second,) = [each for each in children if each.environ().get("RANK") == "1"]
+        second.send_signal(signal.SIGKILL)
+        assert begun.wait(timeout=30) == 1
+    finally:
+        begun.kill()
+    assert "process 1 was killed" in log.read_text()
+    assert log.read_text().count("error:") == 1
+    client = MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    (run,) = client.search_runs([each.experiment_id for each in client.search_experiments()])
+    assert run.info.status == "FAILED"
+
+
+def wait_for(what: Callable[[], bool], seconds: float = 120) -> None:
+    end = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < end
+        time.sleep(0.2)
