@@ -6,11 +6,8 @@ import json
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
-import time
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +15,7 @@ from typing import Any
 
 from places import ROOT
 from playwright.sync_api import Page, sync_playwright
+from servers import free_port, started
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FLAGS = [
@@ -33,7 +31,7 @@ NO_ASSISTANT = (
 )
 #: The lines of a chart.
 LINES = ".scatterlayer .trace .js-line"
-SERVER_SECONDS, PAGE_MILLISECONDS, REST_MILLISECONDS = 60, 30_000, 1_000
+PAGE_MILLISECONDS, REST_MILLISECONDS = 30_000, 1_000
 
 
 def compare(folder: Path, configs: dict[str, dict[str, Any]], cache: Path | None = None) -> str:
@@ -52,36 +50,18 @@ def compare(folder: Path, configs: dict[str, dict[str, Any]], cache: Path | None
 @contextmanager
 def served(folder: Path) -> Iterator[str]:
     """The address of MLflow's UI over the store in a folder."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     address = f"http://127.0.0.1:{port}"
     environment = {key: value for key, value in os.environ.items() if not key.startswith("MLFLOW_")}
-    server = subprocess.Popen(
+    with started(
         [sys.executable, "-m", "mlflow", "ui", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"],
+        f"{address}/health",
         cwd=folder,
         env=environment | {"MLFLOW_DISABLE_TELEMETRY": "true"},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-    )
-    try:
-        _await(f"{address}/health")
+    ):
         yield address
-    finally:
-        server.terminate()
-        server.wait()
-
-
-def _await(address: str) -> None:
-    end = time.monotonic() + SERVER_SECONDS
-    while True:
-        try:
-            with urllib.request.urlopen(address, timeout=5):
-                return
-        except OSError:
-            if time.monotonic() > end:
-                raise
-            time.sleep(0.2)
 
 
 class Visit:

@@ -19,6 +19,9 @@ from places import ROOT
 
 from iqa.tracking import embedded
 
+#: How pages are taken apart, and what generates parts of them.
+sys.path += [str(ROOT / "tests" / "docs"), str(ROOT / "docs")]
+
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Side by side, each on a core of its own: threads would only wait for those of the others.
     os.environ["OMP_NUM_THREADS"] = "1"
@@ -27,7 +30,8 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 #: Files that take minutes: begun first, so that no core waits for the last of them.
 LONG = (
     *("test_protocol", "test_tune_end_to_end", "test_ensemble", "test_end_to_end", "test_tracking", "test_docs"),
-    *("test_learning", "test_library", "test_compare_end_to_end", "test_onnx", "test_faults", "test_score_images"),
+    *("test_readme", "test_learning", "test_library", "test_compare_end_to_end", "test_onnx", "test_faults"),
+    "test_score_images",
 )
 
 

@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import importlib
 import json
-import os
 import re
 import runpy
 import shlex
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from places import ROOT
-
-sys.path += [str(Path(__file__).parent / "docs"), str(ROOT / "docs")]
-
-from generators.commands import module_of, parse
+from generators.commands import parse
 from generators.settings import all_settings
 from pages import (
     PAGES,
@@ -34,6 +27,8 @@ from pages import (
     tables,
     without_comments,
 )
+from places import ROOT
+from small import TINY, do, reader, smaller
 
 from iqa.commands.main import VERBS
 from iqa.config.reading import load_config, parse_overrides
@@ -200,19 +195,6 @@ SMALLER = {
     "--data.picture_size 128": "--data.picture_size 48",
     "range(24)": "range(8)",
 }
-TINY: dict[str, Any] = {
-    "experiment_name": "quick_test",
-    "data": {
-        "dataset": "photos", "train_samples": 60, "val_samples": 30, "test_samples": 30, "batch_size": 30,
-        "num_workers": 0, "picture_size": 48, "image_size": 48,
-    },
-    "model": {
-        "backbone": "test_resnet", "pretrained": False, "freeze_backbone": True, "feature_dim": 16, "hidden_dim": 16,
-        "n_clusters": 4, "mixture": {"dim": 2, "n_init": 1},
-    },
-    "training": {"epochs": 2, "device": "cpu"},
-    "tuning": {"startup_trials": 2, "range_values": 3, "space": {"model.n_clusters": {"choices": [0, 4]}}},
-}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -225,14 +207,7 @@ def followed(
     """A folder in which the tutorial was followed, command by command, with tiny configs."""
     folder = tmp_path_factory.mktemp("tutorial")
     place_database(folder / "mlflow.db")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        patch.setenv("IQA_CACHE", str(shared_cache))
-        patch.setenv("HF_HUB_OFFLINE", "1")
-        patch.setattr("iqa.evaluation.report.SAMPLES", 50)  # draws of the bootstrap
-        patch.setattr("iqa.plots.style.DPI", 60)
-        for name in [name for name in os.environ if name.startswith("MLFLOW_")]:
-            patch.delenv(name)
+    with reader(folder, shared_cache):
         script = ""
         for block in blocks(read(ROOT / "docs" / "tutorial.md")):
             if block.language == "python":
@@ -245,20 +220,13 @@ def followed(
 def follow(words: list[str], script: str) -> None:
     """Do what a line of the tutorial says; `script` is the Python that was shown last."""
     if words[0] == "python":
-        Path(words[1]).write_text(smaller(script))
+        Path(words[1]).write_text(smaller(script, SMALLER))
         runpy.run_path(words[1])
         return
     assert words[0] == "iqa", f"no test follows: {shlex.join(words)}"
-    arguments = shlex.split(smaller(shlex.join(words[2:])))
-    importlib.import_module(module_of(words[1])).main(arguments)
+    do(words[1], shlex.split(smaller(shlex.join(words[2:]), SMALLER)))
     if words[1] == "configs":
         Path("configs/quick_test.json").write_text(json.dumps(TINY))
-
-
-def smaller(text: str) -> str:
-    for large, small in SMALLER.items():
-        text = text.replace(large, small)
-    return text
 
 
 def test_the_tutorial_leads_where_it_says(followed: Path) -> None:
