@@ -146,10 +146,12 @@ def _refuse(manifest: pd.DataFrame, column: str, wrong: object, expected: str) -
 
 
 def _refuse_two(manifest: pd.DataFrame, member: str, group: str, rule: str) -> None:
-    counts = manifest.groupby(member)[group].nunique()
-    crossing = counts[counts > 1]
+    if manifest[member].is_unique:
+        return
+    pairs = manifest[[member, group]].drop_duplicates()
+    crossing = pairs[member][pairs[member].duplicated()].drop_duplicates()
     if len(crossing):
-        name = crossing.index[0]
+        name = crossing.min()
         found = sorted(manifest.loc[manifest[member] == name, group].unique())
         raise UserError(
             f"{len(crossing)} times a {member} has several values of '{group}'",

@@ -159,7 +159,9 @@ def _scored(data: DataConfig, progress: bool | None, to_train: bool, once: bool)
     """Pictures with people's scores: squares from cache or files, scores and split from the table."""
     found = load_scored(data, judged_whole=not to_train)
     # In the order of names, whatever the split, so that all splits of a set share their squares.
-    manifest = found.manifest.sort_values("image", ignore_index=True)
+    manifest = found.manifest
+    if not manifest["image"].is_monotonic_increasing:
+        manifest = manifest.sort_values("image", ignore_index=True)
     views, names = ViewPolicy.from_config(data), manifest["image"].tolist()
     squares = open_squares(
         cache_folder(data.cache_dir),
@@ -173,6 +175,7 @@ def _scored(data: DataConfig, progress: bool | None, to_train: bool, once: bool)
         progress=progress,
     )
     readable = ~manifest["image"].isin(squares.unreadable)
+    known = None if squares.unreadable else found.digest
     if squares.unreadable:
         found.report.add(UNREADABLE, [f"{name} ({reason})" for name, reason in squares.unreadable.items()])
         found.report.settle(data.on_error)
@@ -186,10 +189,10 @@ def _scored(data: DataConfig, progress: bool | None, to_train: bool, once: bool)
         images=squares.images,
         starts=squares.starts[torch.from_numpy(kept)],
         scores=_scores(manifest),
-        digest=hashlib.sha256((squares.digest + digest(manifest)).encode()).hexdigest(),
+        digest=hashlib.sha256((squares.digest + (known or digest(manifest))).encode()).hexdigest(),
         squares_digest=squares.digest,
         views=views,
-        known_by=[known for known, fine in zip(squares.known_by, readable, strict=True) if fine],
+        known_by=[each for each, fine in zip(squares.known_by, readable, strict=True) if fine],
         score_name="MOS",
         scale=found.scale,
         report=found.report.to_dict(),

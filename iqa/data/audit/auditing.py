@@ -18,10 +18,10 @@ from iqa.data.audit.raters import ceiling_findings, ceilings, rater_facts, rater
 from iqa.data.audit.scores import score_facts, score_findings
 from iqa.data.audit.split import split_facts, split_findings
 from iqa.data.audit.suspects import LEAST, Suspects, find_suspects, suspect_facts, suspect_findings
+from iqa.data.audit.twins.copies import find_copies
 from iqa.data.audit.twins.groups import group_by, linked, pairs_of
 from iqa.data.audit.twins.links import Links, open_links
 from iqa.data.audit.twins.looks import small_reader
-from iqa.data.scored.copies import find_copies
 from iqa.data.scored.load import ScoredSet, load_scored, unheard
 from iqa.data.scored.ratings.rated import Ratings
 from iqa.data.scored.ratings.screening import judge

@@ -16,8 +16,8 @@ import pandas as pd
 from PIL import Image
 
 from iqa.config.data import DataConfig
+from iqa.data.audit.twins.copies import alike
 from iqa.data.scored.columns import SYNONYMS, beside_root, find_columns, raw_table, score_scale
-from iqa.data.scored.copies import alike
 from iqa.data.scored.locate import check_root
 from iqa.data.scored.rawset import RawSet
 from iqa.data.store.hub import HubPlace

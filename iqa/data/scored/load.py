@@ -15,15 +15,16 @@ import pandas as pd
 from PIL import Image
 
 from iqa.config.data import DataConfig, Preset
+from iqa.data.audit.twins.copies import find_copies, join_contents
 from iqa.data.audit.twins.groups import group_by, groups_from_file, linked, pairs_of
 from iqa.data.audit.twins.links import known_links, open_links
 from iqa.data.audit.twins.looks import small_reader
 from iqa.data.audit.twins.told import NOT_LOOKED, TOO_FEW, twins_told
 from iqa.data.manifest import SPLITS, ScoreScale, typed, validate
 from iqa.data.scored.columns import raw_from_table
-from iqa.data.scored.copies import find_copies, join_contents
 from iqa.data.scored.hub import HubSet, open_huggingface
 from iqa.data.scored.joins import JoinReport, join
+from iqa.data.scored.kept import Kept, Place, keep, place_of, recall, sorted_digest, stamps_of, went_smoothly
 from iqa.data.scored.ratings.rated import Ratings
 from iqa.data.scored.ratings.reading import raw_from_ratings
 from iqa.data.scored.rawset import RawSet
@@ -57,6 +58,7 @@ class ScoredSet:
             ValueError where it cannot be decoded.
         image_root: the folder of the pictures; None where they lie inside the files of a data set.
         ratings: the single ratings of each row of the manifest; None where the table has one score a picture.
+        digest: of the manifest in the order of its pictures' names, where it is known.
     """
 
     manifest: pd.DataFrame
@@ -66,13 +68,15 @@ class ScoredSet:
     read: Callable[[str], Image.Image]
     image_root: Path | None = None
     ratings: Ratings | None = None
+    digest: str | None = None
 
 
 def load_scored(data: DataConfig, *, judged_whole: bool = False, look: bool = True) -> ScoredSet:
     """The scored set that the settings name.
 
     Where it names no groups, its pictures are looked at for copies, variants and series (`data.groups`): each is
-    decoded once, small, and the cache keeps what is found. Otherwise none is decoded.
+    decoded once, small, and the cache keeps what is found. Otherwise none is decoded. What a table came to is kept as
+    well, and worked out again where the table or a picture has changed (`iqa.data.scored.kept`).
 
     Says in one line what was taken for what in a user's own table, how it is split, and which pictures are copies.
 
@@ -84,6 +88,17 @@ def load_scored(data: DataConfig, *, judged_whole: bool = False, look: bool = Tr
         UserError: a table, folder or column is not there; rows cannot be used and `data.on_error` is "fail";
             the scores do not differ; the set cannot be split, or not so that validation and test tell anything.
     """
+    place = place_of(data, judged_whole=judged_whole)
+    kept = recall(place) if place else None
+    if place is None or kept is None:
+        return _worked_out(data, place, judged_whole=judged_whole, look=look)
+    _say(kept.notes, (place.table,))
+    read = _Reader(place.root, kept.manifest["image"], None)
+    return ScoredSet(kept.manifest, kept.scale, kept.report, kept.fingerprint, read, place.root, digest=kept.digest)
+
+
+def _worked_out(data: DataConfig, place: Place | None, *, judged_whole: bool, look: bool) -> ScoredSet:
+    """The set by its table and its files; kept at a place where there is one and nothing is left to be said."""
     raw, mark, inside = _open(data)
     read = inside.read if inside else None
     table, report = join(raw, data.on_error, on_disk=read is None)
@@ -95,32 +110,35 @@ def load_scored(data: DataConfig, *, judged_whole: bool = False, look: bool = Tr
             fix="set data.columns.score to the column that holds the scores",
         )
     table["group"] = _one_spelling(table["group"])
-    files = list(table["image"].map(raw.image_root.joinpath)) if read is None else []
+    names = table["image"].tolist()
+    files = [f"{raw.image_root}/{name}" for name in names] if read is None else []
+    stamps = stamps_of(files)
     named = set(table["split"])
     grouped = bool((table["group"] != "").any())
     refuse_partial_groups(table, report.where or "the set")
-    same = inside.copies(list(table["image"])) if inside and inside.copies else find_copies(files)
-    fingerprint = _fingerprint(mark, raw.files, table, files)
+    same = inside.copies(names) if inside and inside.copies else find_copies(files)
+    fingerprint = _fingerprint(mark, raw.files, names, stamps)
     table, copied = join_contents(table, same)
     if not judged_whole:
         _refuse_early(table, named)
     small = read or small_reader(raw.image_root)
-    group, twins = _groups(data, list(table["image"]), same, fingerprint, small, look=look, grouped=grouped)
+    group, twins = _groups(data, names, same, fingerprint, small, look=look, grouped=grouped)
     if group is not None:
         table, _ = join_contents(table.assign(group=""), group)
     if not judged_whole:
         refuse_few(table)
     table["split"] = _split(table, data)
     if group is not None and not twins and (group != same).any():
-        twins = twins_told(list(table["image"]), group, table["split"].to_numpy(), drawn=len(named) < 2)
+        twins = twins_told(names, group, table["split"].to_numpy(), drawn=len(named) < 2)
     kept = table[_within_bounds(table, data)]
     told = [raw.said, *_splits_told(kept, named, grouped=grouped)] if raw.said else []
-    if notes := [note for note in (*told, report.said, copied, twins) if note]:
-        _say("; ".join(notes), raw.files or raw.image_root)
+    _say(notes := "; ".join(filter(None, (*told, report.said, copied, twins))), raw.files or raw.image_root)
     if not judged_whole:
         refuse_useless(kept["split"].to_numpy(), kept["score"].to_numpy())
     manifest = _manifest(kept, raw.scale)
     reader = _Reader(raw.image_root, manifest["image"], read)
+    if place and look and went_smoothly(raw, report, names, data):
+        keep(place, Kept(manifest, raw.scale, report, fingerprint, sorted_digest(manifest), notes), names, stamps)
     ratings = raw.ratings.of_pictures(np.array(report.taken)[kept.index]) if raw.ratings else None
     return ScoredSet(manifest, raw.scale, report, fingerprint, reader, None if read else raw.image_root, ratings)
 
@@ -184,7 +202,7 @@ def _groups(
 
 def _say(notes: str, source: object) -> None:
     """Tell the user, once in a process for a source: trainings that are repeated open their set again and again."""
-    if log.isEnabledFor(logging.WARNING) and (notes, source) not in _told:
+    if notes and log.isEnabledFor(logging.WARNING) and (notes, source) not in _told:
         _told.add((notes, source))
         log.warning("%s", notes)
 
@@ -271,13 +289,11 @@ def _manifest(table: pd.DataFrame, scale: ScoreScale) -> pd.DataFrame:
     return manifest
 
 
-def _fingerprint(mark: str, tables: Iterable[Path], table: pd.DataFrame, files: Iterable[Path]) -> str:
+def _fingerprint(mark: str, tables: Iterable[Path], names: Iterable[str], stamps: np.ndarray) -> str:
     digest = hashlib.sha256()
     for path in tables:
         digest.update(hashlib.sha256(path.read_bytes()).digest())
     # Not how they are split: every split reads the same squares.
-    digest.update("\n".join(table["image"]).encode())
-    for path in files:
-        status = path.stat()
-        digest.update(f"{status.st_size} {status.st_mtime_ns}\n".encode())
+    digest.update("\n".join(names).encode())
+    digest.update("".join(f"{size} {time}\n" for size, time in stamps.tolist()).encode())
     return f"{mark}:{digest.hexdigest()}"

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import unicodedata
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import takewhile
 from pathlib import Path, PureWindowsPath
 from urllib.parse import unquote
@@ -151,8 +152,6 @@ class PictureIndex:
         self._files: dict[str, str] = {}
         #: The name of each file by its device and number; of links, only where the file is not below the root itself.
         self._known: dict[tuple[int, int], str] = {}
-        self._folded: defaultdict[str, list[str]] = defaultdict(list)
-        self._stems: defaultdict[str, list[str]] = defaultdict(list)
         links = []
         for name, place, is_link in self._scan():
             if is_link:
@@ -162,10 +161,16 @@ class PictureIndex:
                 self._known[place] = min(name, self._known.get(place, name))
         for name, place in sorted(links):
             self._files[name] = self._known.setdefault(place, name)
-        for name in self._files:
-            self._folded[_fold(name)].append(name)
-            if _is_picture(name):
-                self._stems[_fold(_stem(name))].append(name)
+
+    @cached_property
+    def _folded(self) -> dict[str, list[str]]:
+        """All names by what is the same for all ways of writing them: only where a table does not write them so."""
+        return _by(_fold, self._files)
+
+    @cached_property
+    def _stems(self) -> dict[str, list[str]]:
+        """The names of pictures by their stems, in the same way."""
+        return _by(lambda name: _fold(_stem(name)), filter(_is_picture, self._files))
 
     def find(self, name: str) -> str:
         """The file that a table means, relative to the root, with / between folders, spelled as on disk.
@@ -242,6 +247,13 @@ class PictureIndex:
         if not os.path.isfile(f"{self._root}/{relative}"):
             raise NotFound(MISSING)
         return self._known.setdefault((status.st_dev, status.st_ino), relative)
+
+
+def _by(key: Callable[[str], str], names: Iterable[str]) -> dict[str, list[str]]:
+    found: defaultdict[str, list[str]] = defaultdict(list)
+    for name in names:
+        found[key(name)].append(name)
+    return dict(found)
 
 
 def _fold(name: str) -> str:

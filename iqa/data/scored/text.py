@@ -42,7 +42,7 @@ class _Fault(Exception):
         self.line, self.what = line, what
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class _Record:
     """A row: its first and last line, and its cells."""
 

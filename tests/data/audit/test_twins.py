@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 from skimage import data
 
+from iqa.data.audit.twins import likeness
 from iqa.data.audit.twins.groups import group_by, groups_from_file, groups_to_csv, linked, pairs_of
 from iqa.data.audit.twins.likeness import ALIKE, cropped_likeness, detail, near_pairs
 from iqa.data.audit.twins.links import known_links, open_links
@@ -103,6 +104,24 @@ def test_a_crop_is_told_whichever_is_the_whole_one(photos: list[Image.Image]) ->
     there, back = cropped_likeness(whole, part), cropped_likeness(part, whole)
     assert there == pytest.approx(back, abs=1e-5)
     assert there > 0.9
+
+
+def test_only_pictures_that_are_like_another_are_sorted(
+    photos: list[Image.Image], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sort, rows = likeness._nearest, 0
+
+    def counted(known: np.ndarray, nearest: np.ndarray, alike: np.ndarray, start: int) -> tuple[np.ndarray, np.ndarray]:
+        nonlocal rows
+        rows += len(alike)
+        return sort(known, nearest, alike, start)
+
+    monkeypatch.setattr(likeness, "_nearest", counted)
+    monkeypatch.setattr(likeness, "BLOCK", 64)
+    noise = np.random.default_rng(0).integers(0, 256, (1000, SIDE, SIDE), dtype=np.uint8)
+    twins = look(photos[0])[None]
+    assert near_pairs(np.concatenate([noise[:500], twins, noise[500:], twins])).tolist() == [[500, 1001]]
+    assert rows == 1
 
 
 def test_memory_stays_flat_where_every_picture_is_like_every_other(photos: list[Image.Image]) -> None:

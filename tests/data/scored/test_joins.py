@@ -71,6 +71,14 @@ def test_names_written_differently_are_found(tmp_path: Path, on_disk: str, writt
     assert PictureIndex(tmp_path).find(written) == on_disk
 
 
+def test_names_as_on_disk_are_found_without_a_look_at_how_others_are_spelled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("iqa.data.scored.locate._fold", lambda name: pytest.fail(f"folded {name}"))
+    index = PictureIndex(touch(tmp_path, "a.jpg", "A.jpg", "sub/b.png"))
+    assert [index.find(name) for name in ("a.jpg", "A.jpg", "sub/b.png")] == ["a.jpg", "A.jpg", "sub/b.png"]
+
+
 def test_an_absolute_name_below_the_root_is_found(tmp_path: Path) -> None:
     touch(tmp_path / "real", "a.jpg")
     (tmp_path / "link").symlink_to(tmp_path / "real")

@@ -28,6 +28,8 @@ NEIGHBOURHOOD, LEAST_DETAIL = 9, 1.0
 _MEAN = uniform_filter1d(np.eye(SIDE, dtype=np.float32), NEIGHBOURHOOD, axis=0, mode="nearest")
 #: Looks whose likeness to all others is held at one time.
 BLOCK = 1024
+#: Pairs that are cropped at one time: what is made of them stays in the processor's cache, in half the time.
+PAIRS = 64
 #: Shares of a side that a crop may have left, and where it may lie.
 CROPS, PLACES = (0.97, 0.94, 0.91), (0.0, 0.5, 1.0)
 
@@ -73,42 +75,57 @@ def cropped_likeness(one: np.ndarray, other: np.ndarray) -> np.ndarray:
         one, other: uint8 [P, SIDE, SIDE].
     """
     best = np.full(len(one), -1, dtype=np.float32)
-    for whole, part in ((one, other), (other, one)):
-        wanted, pixels = detail(part), whole.astype(np.float32)
-        for share in CROPS:
-            ways = [_resampling(share, place * (1 - share)) for place in PLACES]
-            for rows in ways:
-                for columns in ways:
-                    cut = detail(rows @ pixels @ columns.T)
-                    best = np.maximum(best, np.einsum("pn,pn->p", cut, wanted))
+    for start in range(0, len(one), PAIRS):
+        these = slice(start, start + PAIRS)
+        best[these] = np.maximum(
+            _likeness_of_crops(one[these], other[these]), _likeness_of_crops(other[these], one[these])
+        )
+    return best
+
+
+def _likeness_of_crops(whole: np.ndarray, part: np.ndarray) -> np.ndarray:
+    """How alike the detail of pictures is and that of the best crops of others: float32 [P]."""
+    wanted, pixels = detail(part), whole.astype(np.float32)
+    best = np.full(len(part), -1, dtype=np.float32)
+    for share in CROPS:
+        ways = [_resampling(share, place * (1 - share)) for place in PLACES]
+        # All places at once, and their detail as `detail` would take it.
+        cut, mean = np.concatenate(ways), np.concatenate([_MEAN @ way for way in ways])
+        fine = cut @ (pixels @ cut.T) - mean @ (pixels @ mean.T)
+        fine = fine.reshape(len(part), len(ways), SIDE, len(ways), SIDE).transpose(1, 3, 0, 2, 4)
+        for crops in fine.reshape(len(ways) ** 2, len(part), SIDE * SIDE):
+            best = np.maximum(best, np.einsum("pn,pn->p", _unit(crops, LEAST_DETAIL), wanted))
     return best
 
 
 def _candidates(grey: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Rows of pairs that are worth a look, the smaller one first, and how alike their detail is."""
-    coarse = np.concatenate([coarse_detail(grey[start : start + BLOCK]) for start in range(0, len(grey), BLOCK)])
+    coarse = np.empty((len(grey), SIDE * SIDE // 4), np.float32)
+    for start in range(0, len(grey), BLOCK):
+        coarse[start : start + BLOCK] = coarse_detail(grey[start : start + BLOCK])
     for start in range(0, len(grey), BLOCK):
         ours = coarse[start : start + BLOCK]
-        likeness, nearest = np.empty((len(ours), 0), np.float32), np.empty((len(ours), 0), np.int64)
+        likeness = np.full((len(ours), NEIGHBOURS), -1, np.float32)
+        nearest = np.zeros((len(ours), NEIGHBOURS), np.int64)
         for theirs in range(start, len(grey), BLOCK):
             alike = ours @ coarse[theirs : theirs + BLOCK].T
-            rows = np.arange(theirs, theirs + alike.shape[1])
-            alike[rows[None] <= np.arange(start, start + len(ours))[:, None]] = -1
-            likeness, nearest = _nearest(likeness, nearest, alike, rows)
+            if theirs == start:
+                alike[np.tril_indices(len(ours))] = -1
+            # Few pictures are like any other at all, and sorting takes longer than multiplying.
+            some = np.flatnonzero(alike.max(axis=1) >= WORTH_A_LOOK)
+            if len(some):
+                likeness[some], nearest[some] = _nearest(likeness[some], nearest[some], alike[some], theirs)
         row, rank = np.nonzero(likeness >= WORTH_A_LOOK)
         first, second = row + start, nearest[row, rank]
         if len(first):
             yield first, second, np.einsum("pn,pn->p", detail(grey[first]), detail(grey[second]))
 
 
-def _nearest(
-    likeness: np.ndarray, nearest: np.ndarray, alike: np.ndarray, rows: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """The NEIGHBOURS most alike of those known, by likeness and row, and of the new ones."""
+def _nearest(likeness: np.ndarray, nearest: np.ndarray, alike: np.ndarray, start: int) -> tuple[np.ndarray, np.ndarray]:
+    """The NEIGHBOURS most alike of those known, by likeness and row, and of new ones, whose rows begin at `start`."""
     likeness = np.concatenate([likeness, alike], axis=1)
+    rows = np.arange(start, start + alike.shape[1])
     nearest = np.concatenate([nearest, np.broadcast_to(rows, alike.shape)], axis=1)
-    if likeness.shape[1] <= NEIGHBOURS:
-        return likeness, nearest
     chosen = np.argpartition(-likeness, NEIGHBOURS - 1, axis=1)[:, :NEIGHBOURS]
     return np.take_along_axis(likeness, chosen, 1), np.take_along_axis(nearest, chosen, 1)
 

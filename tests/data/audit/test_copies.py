@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from iqa.data.scored.copies import GLIMPSE, find_copies, join_contents
+from iqa.data.audit.twins.copies import GLIMPSE, find_copies, join_contents
 
 
 def files(folder: Path, contents: dict[str, bytes]) -> list[Path]:

@@ -17,7 +17,7 @@ from iqa.data.splits import contents
 GLIMPSE = 4096
 
 
-def find_copies(files: Sequence[Path]) -> np.ndarray:
+def find_copies(files: Sequence[str | Path]) -> np.ndarray:
     """A number for each file, the same for files with the same bytes: that of the first of them.
 
     Only files of one size are opened, and only those that are alike in three places are read as a whole.
@@ -97,8 +97,8 @@ def _by_key(places: Iterable[int], key: Callable[[int], object]) -> list[list[in
     return [found for found in known.values() if len(found) > 1]
 
 
-def _glimpse(path: Path) -> bytes:
-    with path.open("rb") as file:
+def _glimpse(path: str | Path) -> bytes:
+    with open(path, "rb") as file:
         size = file.seek(0, os.SEEK_END)
         parts = []
         for place in (0, size // 2, max(0, size - GLIMPSE)):
@@ -107,6 +107,6 @@ def _glimpse(path: Path) -> bytes:
     return hashlib.blake2b(b"".join(parts)).digest()
 
 
-def _digest(path: Path) -> bytes:
-    with path.open("rb") as file:
+def _digest(path: str | Path) -> bytes:
+    with open(path, "rb") as file:
         return hashlib.file_digest(file, "blake2b").digest()
