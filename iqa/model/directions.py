@@ -9,6 +9,8 @@ from torch import Tensor
 
 #: Spread of points along a direction of length 1 that is more than rounding.
 SMALLEST = 1e-6
+#: Numbers that directions are found from: of more pictures some are drawn, so that memory does not feel them.
+MOST_NUMBERS = 2**23
 
 
 @torch.no_grad()
@@ -28,9 +30,10 @@ def find_directions(embeddings: Tensor, sorts: Tensor, dim: int) -> Tensor:
     Returns:
         [D, dim], each of such a length that the points have variance 1 along it; columns that neither can fill are 0.
     """
-    points = embeddings.double().cpu().numpy()
+    some = _drawn(len(embeddings), MOST_NUMBERS // embeddings.shape[1])
+    points = embeddings[some.to(embeddings.device)].double().cpu().numpy()
     points = points - points.mean(axis=0)
-    found = _discriminants(points, sorts.cpu().numpy())[:, :dim]
+    found = _discriminants(points, sorts[some.to(sorts.device)].cpu().numpy())[:, :dim]
     basis, _ = np.linalg.qr(found)
     rest = points - points @ basis @ basis.T
     components = np.linalg.svd(rest, full_matrices=False)[2][: dim - found.shape[1]].T
@@ -40,6 +43,13 @@ def find_directions(embeddings: Tensor, sorts: Tensor, dim: int) -> Tensor:
     told = spread > SMALLEST * np.linalg.norm(filled, axis=0)
     directions[:, : filled.shape[1]] = np.where(told, filled / np.where(told, spread, 1), 0)
     return torch.from_numpy(directions).to(embeddings)
+
+
+def _drawn(count: int, most: int) -> Tensor:
+    """At most so many of 0 to count - 1, the same each time, ascending."""
+    if count <= most:
+        return torch.arange(count)
+    return torch.randperm(count, generator=torch.Generator().manual_seed(0))[:most].sort().values
 
 
 def _discriminants(points: np.ndarray, sorts: np.ndarray) -> np.ndarray:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -203,24 +204,33 @@ class Trainer:
         """Before the first epoch after the warm-up, let EM find the mixture in the training pictures."""
         mixture, settings = self.model.mixture, self.mixture_settings
         if mixture is not None and epoch > settings.warmup_epochs and not bool(mixture.fitted):
-            embeddings = self._training_embeddings()
+            sorts = self.feed.sorts("train", settings.dim + 1)
+            embeddings = self._training_embeddings(len(sorts))
             with one_step(f"EM over {len(embeddings):,} pictures", shown=self.shows):
-                self.model.start_mixture(
-                    embeddings, self.feed.sorts("train", settings.dim + 1), settings, seed=self.settings.seed
-                )
+                self.model.start_mixture(embeddings, sorts, settings, seed=self.settings.seed)
 
     @torch.no_grad()
-    def _training_embeddings(self) -> Tensor:
-        """Embeddings of all training pictures, float32 [N, feature_dim], as evaluation sees them."""
+    def _training_embeddings(self, count: int) -> Tensor:
+        """Embeddings of all squares of training pictures, float32 [count, feature_dim], as evaluation sees them."""
         self.model.eval()
-        rows = []
+        parts = self._embedded()
+        first = next(parts)
+        rows, done = (
+            first.new_empty(count, first.shape[1]),
+            0,
+        )  # in place: all parts and all rows would be twice as much
+        for part in chain([first], parts):
+            rows[done : done + len(part)] = part
+            done += len(part)
+        return rows
+
+    def _embedded(self) -> Iterator[Tensor]:
         batches = self.feed.batches("train")
         with progress_bar(total=batches, desc="before EM", unit="batch", leave=False, shown=self.shows) as bar:
             for inputs in self.feed.inputs("train"):
                 with autocast(self.device, self.precision):
-                    rows.append(self.feed.predict(self.model, inputs).embedding.float())
+                    yield self.feed.predict(self.model, inputs).embedding.float()
                 bar.update()
-        return torch.cat(rows)
 
     def _mixture_health(self, tally: Tally) -> dict[str, float]:
         """How the mixture fared over the epoch; dead components are started anew where pictures are unlikely."""

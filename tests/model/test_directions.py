@@ -63,3 +63,16 @@ def test_sorts_whose_pictures_are_all_alike_are_told_apart_all_the_same():
     embeddings = torch.randn(5, 12, generator=torch.Generator().manual_seed(0))[sorts]
     z = embeddings @ find_directions(embeddings, sorts, 4)
     assert len(torch.unique(z.mul(1e3).round(), dim=0)) == 5
+
+
+def test_of_many_pictures_some_are_enough_and_the_same_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    seen = torch.randn(4000, 12) * torch.tensor([5.0, 3.0, *[0.5] * 10])
+    sorts = torch.zeros(4000, dtype=torch.long)
+    whole = find_directions(seen, sorts, 2)
+    monkeypatch.setattr("iqa.model.directions.MOST_NUMBERS", 12 * 1000)
+    drawn = find_directions(seen, sorts, 2)
+    assert torch.equal(drawn, find_directions(seen, sorts, 2))
+    assert not torch.equal(drawn, whole)
+    alike = torch.nn.functional.cosine_similarity(whole, drawn, dim=0).abs()
+    assert (alike > 0.98).all()

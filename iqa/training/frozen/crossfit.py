@@ -101,8 +101,8 @@ def _folds(store: PixelStore) -> Iterator[PixelStore]:
     """The store split anew: each training or validation picture is once in validation, whole contents at a time."""
     split = store.manifest["split"].to_numpy()
     known = np.flatnonzero(split != "test")
-    contents = store.manifest["content"].to_numpy()[known]
-    folds = min(FOLDS, len(set(contents)))
+    names, contents = np.unique(store.manifest["content"].to_numpy()[known], return_inverse=True)
+    folds = min(FOLDS, len(names))
     if folds < LEAST_CONTENTS:
         return
     parts = list(GroupKFold(folds, shuffle=True, random_state=0).split(known, groups=contents))
