@@ -29,10 +29,11 @@ def choose_device(name: str) -> torch.device:
         "mps": int(torch.backends.mps.is_available()),
     }[device.type]
     if (device.index or 0) >= here:
+        fewer = f"start {here} processes here, or " if is_launched() and here else ""
         raise UserError(
-            f"device {name} is not on this machine",
+            f"device {device} is not on this machine",
             got=f"{here} device(s) of kind '{device.type}'",
-            fix="set training.device to auto, or to cpu",
+            fix=f"{fewer}set training.device to {'cpu' if fewer else 'auto, or to cpu'}",
         )
     return device
 

@@ -72,7 +72,7 @@ def check_launched(words: list[str]) -> None:
 
     pairs = dict(words[place + 1].split("=", 1) for place, word in enumerate(words) if word == "-P")
     entry = words[words.index("-e") + 1] if "-e" in words else "main"
-    assert set(words[3::2]) <= {"-e", "-P", "--env-manager"}, words
+    assert set(words[3::2]) <= {"-e", "-P", "--env-manager", "--experiment-name"}, words
     command = load_project(str(ROOT)).get_entry_point(entry).compute_command(pairs, None)
     python, _, _, verb, *arguments = shlex.split(command)
     assert python == "python"

@@ -13,10 +13,12 @@ from pathlib import Path
 
 import psutil
 import pytest
+import torch
 from mlflow import MlflowClient
 from places import ROOT
 from test_train_together import CONFIG
 
+from iqa.device import choose_device
 from iqa.distributed.launch import wanted_elsewhere
 from iqa.errors import UserError
 
@@ -41,6 +43,17 @@ def test_under_torchrun_none_are_started(monkeypatch: pytest.MonkeyPatch) -> Non
     assert not wanted_elsewhere(2)
     with pytest.raises(UserError, match="under torchrun"):
         wanted_elsewhere(3)
+
+
+def test_each_process_of_a_machine_takes_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    for name, value in {"RANK": 5, "LOCAL_RANK": 1, "WORLD_SIZE": 6, "MASTER_ADDR": "here", "MASTER_PORT": 1}.items():
+        monkeypatch.setenv(name, str(value))
+    assert choose_device("auto") == choose_device("cuda") == torch.device("cuda:1")
+    monkeypatch.setenv("LOCAL_RANK", "2")
+    with pytest.raises(UserError, match="start 2 processes here"):
+        choose_device("auto")
 
 
 def test_other_verbs_are_not_for_several_processes(run) -> None:
