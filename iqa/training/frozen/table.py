@@ -74,7 +74,7 @@ class Writer:
         """The next rows [n, D]; what float16 cannot hold is held at its ends."""
         limit = float(np.finfo(DTYPE).max)
         end = self._written + len(features)
-        self._values[self._written : end] = features.float().clamp(-limit, limit).half().cpu().numpy()
+        self._values[self._written : end] = features.float().clamp(-limit, limit).cpu().numpy()
         self._written = end
         if time.monotonic() - self._saved_at > SAVE_EVERY:
             self._save()
