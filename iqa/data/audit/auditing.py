@@ -12,7 +12,7 @@ import pandas as pd
 
 from iqa.config.data import DataConfig
 from iqa.data.audit.facts import look_into
-from iqa.data.audit.files import file_findings, not_taken
+from iqa.data.audit.files import file_findings, not_taken, row_findings
 from iqa.data.audit.findings import Finding, of_names
 from iqa.data.audit.raters import ceiling_findings, ceilings, rater_facts, rater_findings, twin_pairs
 from iqa.data.audit.scores import score_facts, score_findings
@@ -150,6 +150,7 @@ def audit(data: DataConfig, *, progress: bool | None = None) -> Audit:
     }
     findings = [
         *file_findings(facts),
+        *row_findings(found.report),
         *(not_taken(root, set(names)) if root else []),
         *_copy_findings(names, groups, same),
         *split_findings(names, split, groups, splits),

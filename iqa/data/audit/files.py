@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from iqa.data.audit.findings import Finding, of_count, of_names
+from iqa.data.scored.joins import UNREADABLE, JoinReport
 from iqa.data.scored.tables import TABLES
 from iqa.data.store.pictures import SUFFIXES
 
@@ -43,6 +44,14 @@ def file_findings(facts: pd.DataFrame) -> list[Finding]:
         ("grey", "picture has no colour, and others have", "pictures have no colour, and others have", grey),
     )  # fmt: skip
     return [finding for kind, one, several, names in each for finding in of_names("files", kind, one, several, names)]
+
+
+def row_findings(report: JoinReport) -> list[Finding]:
+    """Rows of the table that cannot be used, and why."""
+    reasons = [f"{count} {reason}" for reason, count in report.counts.items() if reason != UNREADABLE]
+    count = report.faults - report.counts[UNREADABLE]
+    one, several = "row of the table cannot be used", "rows of the table cannot be used"
+    return of_count("files", "rows", one, several, count, reasons)
 
 
 def not_taken(root: Path, taken: set[str]) -> list[Finding]:

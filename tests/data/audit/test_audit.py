@@ -221,6 +221,25 @@ def test_ties_and_ends_are_noticed() -> None:
     assert kinds == {"clipped_min", "clipped_max", "ties"}
 
 
+def test_a_score_that_is_out_of_place_is_noticed_and_a_long_tail_is_not() -> None:
+    scores = np.append(RANDOM.uniform(1, 5, 200), 99)
+    (far,) = score_findings(score_facts(scores, np.full(201, np.nan)), higher_is_better=True)
+    assert (far.kind, far.count, str(far)) == ("far", 1, "1 score lies far from all others: 99")
+    tail = score_facts(RANDOM.lognormal(0, 1.5, 2000), np.full(2000, np.nan))
+    assert tail["far"] > 20
+    assert score_findings(tail, higher_is_better=True) == []
+
+
+def test_rows_that_cannot_be_used_are_a_finding(messy: Path) -> None:
+    table = messy / "scores.csv"
+    table.write_text(table.read_text() + "pictures/away.png,3\npictures/08.png,none\n")
+    assert ended("messy", "--fail_on", "any") == 1
+    report = json.loads(Path("audits/messy/audit.json").read_text())
+    (found,) = [each for each in report["findings"] if each["kind"] == "rows"]
+    assert found["count"] == 2
+    assert "1 missing" in found["examples"]
+
+
 def test_more_pictures_make_a_test_surer() -> None:
     assert srcc_margin(4) is None
     margins = [srcc_margin(count) or 0 for count in (10, 100, 1000)]
