@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -64,6 +64,14 @@ def main(arguments):
 
 run_command(main, [])
 """
+
+
+@pytest.fixture(autouse=True)
+def _begun_without_nohup() -> Iterator[None]:
+    """Whoever runs the tests may have begun them with nohup, which commands inherit and obey."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
 
 
 def begin(place: Path, **options: object) -> subprocess.Popen[str]:

@@ -115,7 +115,8 @@ def test_mlflow_understands_the_project(mlproject: dict) -> None:
     assert project.name == "iqa"
     command = project.get_entry_point("train").compute_command({"model.n_clusters": "12"}, None)
     assert command == (
-        "python -m iqa train --config configs/quick_test.json --resume false --repeats 1 --model.n_clusters 12"
+        "python -m iqa train --config configs/quick_test.json --resume false --repeats 1 --processes 1 "
+        "--model.n_clusters 12"
     )
 
 

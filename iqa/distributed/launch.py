@@ -17,6 +17,8 @@ from iqa.processes import cores
 HERE = "127.0.0.1"
 #: Seconds for what is being saved when one process has failed or all are stopped; then they are killed.
 GRACE = 20
+#: From it on exit codes are those of processes that a signal stopped.
+STOPPED = 128
 
 
 def wanted_elsewhere(processes: int) -> bool:
@@ -67,20 +69,20 @@ def run_in_processes(processes: int, verb: str, arguments: Sequence[str]) -> Non
     try:
         elastic_launch(config, sys.executable)("-m", "iqa", verb, *arguments)
     except ChildFailedError as error:
-        _leave({number: failure.exitcode for number, failure in error.failures.items()})
+        leave({number: failure.exitcode for number, failure in error.failures.items()})
     except SignalException as stop:
         raise SystemExit(128 + stop.sigval) from None
 
 
-def _leave(codes: Mapping[int, int]) -> None:
-    """End as the process did that failed by itself, whose code is the highest: others end with 1, or are stopped."""
-    highest = max(codes.values())
+def leave(codes: Mapping[int, int]) -> None:
+    """End as the process did that failed by itself: others end with 1, or are stopped for its sake."""
+    own = [code for code in codes.values() if 0 < code < STOPPED]
     killed = {number: -code for number, code in codes.items() if code < 0 and -code != signal.SIGTERM}
-    if killed and highest <= 1:
+    if killed and max(own, default=1) == 1:
         number, by = killed.popitem()
         raise IqaError(
             f"process {number} was killed",
             got=signal.Signals(by).name,
             fix="where memory ran out, lower data.batch_size or --processes; what was saved can be resumed",
         )
-    raise SystemExit(max(highest, 1))
+    raise SystemExit(max(own, default=max(1, *codes.values())))

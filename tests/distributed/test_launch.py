@@ -19,8 +19,8 @@ from places import ROOT
 from test_train_together import CONFIG
 
 from iqa.device import choose_device
-from iqa.distributed.launch import wanted_elsewhere
-from iqa.errors import UserError
+from iqa.distributed.launch import leave, wanted_elsewhere
+from iqa.errors import IqaError, UserError
 
 
 def test_bad_input_is_told_once_and_its_code_is_handed_on(run) -> None:
@@ -61,6 +61,22 @@ def test_other_verbs_are_not_for_several_processes(run) -> None:
     said = run("-m", "iqa", "evaluate", **told)
     assert said.returncode == 2
     assert "not for several processes" in said.stderr
+
+
+@pytest.mark.parametrize(
+    ("codes", "left"),
+    [({0: 2, 1: 1}, 2), ({0: 1, 1: 143}, 1), ({0: -15, 1: 2}, 2), ({0: 143, 1: 143}, 143), ({0: -15, 1: 1}, 1)],
+)
+def test_the_code_is_that_of_who_failed_by_itself(codes: dict[int, int], left: int) -> None:
+    with pytest.raises(SystemExit) as end:
+        leave(codes)
+    assert end.value.code == left
+
+
+@pytest.mark.parametrize("codes", [{0: 1, 1: -9}, {0: 143, 1: -9}, {0: -15, 1: -9}])
+def test_one_that_was_killed_is_named(codes: dict[int, int]) -> None:
+    with pytest.raises(IqaError, match="process 1 was killed"):
+        leave(codes)
 
 
 def test_one_that_is_killed_ends_the_other_and_leaves_no_run_running(
