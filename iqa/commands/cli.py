@@ -102,6 +102,13 @@ def add_flag(parser: argparse.ArgumentParser, name: str, help_text: str) -> None
     parser.add_argument(name, nargs="?", const=True, default=False, type=_truth, metavar="true|false", help=help_text)
 
 
+def add_processes(parser: argparse.ArgumentParser) -> None:
+    """How many processes share the work."""
+    parser.add_argument(
+        "--processes", type=int, default=1, help="divide the work among so many processes of this machine (default: 1)"
+    )
+
+
 def listed(words: Sequence[str]) -> list[str]:
     """The files of an option that takes several: `mlflow run` hands on a list as one word, with spaces or commas."""
     return [name for word in words for name in ([word] if os.path.exists(word) else word.replace(",", " ").split())]

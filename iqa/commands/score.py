@@ -12,7 +12,7 @@ import argparse
 import os
 from typing import TYPE_CHECKING, Any
 
-from iqa.commands.cli import NO_INTERVALS, NOT_CALIBRATED, parser_for, show_link
+from iqa.commands.cli import NO_INTERVALS, NOT_CALIBRATED, add_processes, parser_for, show_link
 from iqa.config.reading import parse_overrides
 from iqa.distributed.group import is_first
 from iqa.distributed.launch import run_in_processes, wanted_elsewhere
@@ -30,12 +30,12 @@ LOCAL, SPARK = ("batch_size", "device", "coverage", "processes"), ("master",)
 def main(arguments: list[str]) -> None:
     options, overrides = read_arguments(arguments)
     settings = dict(parse_overrides(overrides))
-    given = dict(vars(options))
+    given = vars(options)
     if given.pop("engine") == "spark":
         on_spark(given, settings)
         return
-    if wanted_elsewhere(given.pop("processes")):
-        run_in_processes(options.processes, "score", arguments)
+    if wanted_elsewhere(processes := given.pop("processes")):
+        run_in_processes(processes, "score", arguments)
         return
     # Read when torch is imported. Threads that decode share the processors with those that multiply, which would wait
     # for each other by spinning and starve them (5 images/s instead of 25 on a busy machine).
@@ -81,9 +81,7 @@ def read_arguments(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]
     parser.add_argument("--batch_size", default=32, type=int, help="squares in one batch (default: %(default)s)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps (default: %(default)s)")
     parser.add_argument("--coverage", default=0.9, type=float, help="of the intervals (default: %(default)s)")
-    parser.add_argument(
-        "--processes", type=int, default=1, help="divide the work among so many processes of this machine (default: 1)"
-    )
+    add_processes(parser)
     parser.add_argument("--engine", default="local", choices=("local", "spark"), help="(default: %(default)s)")
     parser.add_argument("--master", default="local[*]", help="of Spark, such as spark://host:7077 (default: local[*])")
     options, overrides = parser.parse_known_args(arguments)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from iqa.commands.cli import add_flag, parser_for, show_link
+from iqa.commands.cli import add_flag, add_processes, parser_for, show_link
 from iqa.config.reading import describe_config, load_config
 from iqa.distributed.group import is_first
 from iqa.distributed.launch import run_in_processes, wanted_elsewhere
@@ -27,9 +27,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--output", default="experiments", help="folder of experiments (default: %(default)s)")
     add_flag(parser, "--resume", "continue where an interrupted training of this name stopped")
     parser.add_argument("--repeats", type=int, default=1, help="train and test on so many splits (default: 1)")
-    parser.add_argument(
-        "--processes", type=int, default=1, help="divide the work among so many processes of this machine (default: 1)"
-    )
+    add_processes(parser)
     add_flag(parser, "--print_config", "show every setting with where it comes from, and train nothing")
     options, overrides = parser.parse_known_args(arguments)
     if options.print_config:

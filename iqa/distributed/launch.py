@@ -17,7 +17,7 @@ from iqa.processes import cores
 HERE = "127.0.0.1"
 #: Seconds for what is being saved when one process has failed or all are stopped; then they are killed.
 GRACE = 20
-#: From it on exit codes are those of processes that a signal stopped.
+#: A process that signal n stopped ends with this and n.
 STOPPED = 128
 
 
@@ -71,7 +71,7 @@ def run_in_processes(processes: int, verb: str, arguments: Sequence[str]) -> Non
     except ChildFailedError as error:
         leave({number: failure.exitcode for number, failure in error.failures.items()})
     except SignalException as stop:
-        raise SystemExit(128 + stop.sigval) from None
+        raise SystemExit(STOPPED + stop.sigval) from None
 
 
 def leave(codes: Mapping[int, int]) -> None:

@@ -79,7 +79,10 @@ def _of_all(own: Tensor) -> Tensor:
 
 
 class _Sum(torch.autograd.Function):
-    """The sum over processes; as each of them goes on with it, so is its gradient."""
+    """The sum over processes; as each of them goes on with it, so is its gradient.
+
+    torch has none that it keeps: torch.distributed.nn.functional.all_reduce is deprecated for a private module.
+    """
 
     @staticmethod
     def forward(ctx: Any, values: Tensor) -> Tensor:
