@@ -141,11 +141,11 @@ def measure(kind: Kind, kills: int, made: Path, scratch: Path, draw: random.Rand
             else [
                 *differences(expected, outcome(folder)),
                 *faults_of(runs_of(folder), runs),
+                *lost_trials(runs_of(folder), runs),
                 *unfinished_models(folder),
             ]
         )
         tally.equal += not faults
-        tally.lost_trials += lost_trials(runs_of(folder), runs)
         tally.faults.update(set(faults))
         if not faults:
             shutil.rmtree(folder)
@@ -181,8 +181,6 @@ def main(arguments: list[str]) -> None:
     print(f"{'kind':<12} {'kills':>5} {'stories':>7} {'equal':>5}  where, and faults")
     for tally in tallies:
         print(f"{tally.kind:<12} {tally.kills:>5} {tally.stories:>7} {tally.equal:>5}  {json.dumps(tally.where)}")
-        if tally.lost_trials:
-            print(f"    {tally.lost_trials} runs of trials are not in MLflow, which is told of them some seconds later")
         for fault, count in tally.faults.most_common():
             print(f"    {count} x {fault}")
     print(f"\nwritten: {options.out}")

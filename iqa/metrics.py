@@ -166,7 +166,7 @@ def bootstrap(
     whole = fit_logistic(x, y)
     drawn = []
     resamples = resampled_rows(len(x), groups, samples, seed)
-    for rows in progress_bar(resamples, total=samples, desc="intervals", unit="resample", leave=False, shown=progress):
+    for rows in progress_bar(resamples, total=samples, desc="intervals", unit="resamples", leave=False, shown=progress):
         some_x, some_y = x[rows], y[rows]
         drawn.append(_scores(some_x, some_y, fit_logistic(some_x, some_y, whole)(some_x)))
     tail = (1 - confidence) / 2

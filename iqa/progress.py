@@ -39,12 +39,12 @@ def progress_bar(
     Args:
         over: what is gone through, if it is to count by itself.
         total, initial: how many there are, None where nobody knows; how many were done before.
-        desc, unit: what is done, and to what.
+        desc, unit: what is done, and to what: the word for several.
         shown: True, a bar in any case; None, a bar on a terminal, else lines on stderr; False, nothing.
         leave: keep the full bar on the terminal.
         bar_format: how it looks on the terminal, as tqdm takes it.
     """
-    about: dict[str, Any] = {"total": total, "desc": desc, "unit": f" {unit}s", "initial": initial, "leave": leave}
+    about: dict[str, Any] = {"total": total, "desc": desc, "unit": f" {unit}", "initial": initial, "leave": leave}
     about["bar_format"] = bar_format
     if shown is None and not sys.stderr.isatty():
         return _Lines(over, **about)
@@ -53,7 +53,7 @@ def progress_bar(
 
 def one_step(desc: str, *, shown: bool | None = None) -> tqdm[Any]:
     """Around work that cannot say how far it is: how long it has taken so far."""
-    return progress_bar(total=None, desc=desc, unit="step", shown=shown, leave=False, bar_format="{desc}")
+    return progress_bar(total=None, desc=desc, unit="steps", shown=shown, leave=False, bar_format="{desc}")
 
 
 def tell(line: str, **facts: Any) -> None:

@@ -34,9 +34,9 @@ def test_long_work_writes_lines_of_words(capsys: pytest.CaptureFixture[str], mon
     said = capsys.readouterr().err.splitlines()
     assert len(said) >= 5
     assert re.fullmatch(
-        r"counting: 3 of 5 sheeps, [\d.e+]+ per second, \d\d:\d\d left, [\d.]+ [kMG]B of memory", said[3]
+        r"counting: 3 of 5 sheep, [\d.e+]+ per second, \d\d:\d\d left, [\d.]+ [kMG]B of memory", said[3]
     ), said
-    assert said[-1].startswith("counting: 5 of 5 sheeps")
+    assert said[-1].startswith("counting: 5 of 5 sheep")
 
 
 def test_lines_keep_their_distance(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -62,7 +62,7 @@ def test_work_that_stands_still_is_heard_of_too(
 ) -> None:
     monkeypatch.setattr(progress, "EVERY", 0.05)
     monkeypatch.setattr(progress, "LOOK", 0.01)
-    with progress.progress_bar(total=3, desc="outside", unit="part"), progress.one_step("EM over 9 pictures"):
+    with progress.progress_bar(total=3, desc="outside", unit="parts"), progress.one_step("EM over 9 pictures"):
         time.sleep(0.3)
     said = capsys.readouterr().err.splitlines()
     assert 2 <= len(said) <= 7

@@ -34,7 +34,7 @@ TOLD_AGAIN = "mixture/test_"
 DIGITS = 10
 #: Roles of runs that are begun anew after a kill; those that were killed stay, as KILLED.
 ANEW = ("evaluate",)
-#: Role of runs that go to MLflow together, seconds after they ended: a kill costs those, and the study nothing.
+#: Role of runs of which a kill ends one that is begun anew under another name.
 GATHERED = "trial"
 #: Seconds after which an attempt hangs.
 HANGS = 300.0
@@ -60,7 +60,6 @@ class Tally:
     equal: int = 0
     faults: Counter[str] = field(default_factory=Counter)
     where: Counter[str] = field(default_factory=Counter)
-    lost_trials: int = 0
 
 
 def start(arguments: Sequence[str], folder: Path, modules: Path | None = None) -> int:
@@ -244,13 +243,14 @@ def unfinished_models(folder: Path) -> list[str]:
     return ["a model is left half-logged"] * bool(left)
 
 
-def lost_trials(runs: list[Run], expected: list[Run]) -> int:
-    """How many runs of a study's trials a kill has cost."""
+def lost_trials(runs: list[Run], expected: list[Run]) -> list[str]:
+    """What a kill has cost of the runs of a study's trials."""
     counts = [
         Counter(run.name for run in some if run.role == GATHERED and run.status != "KILLED")
         for some in (expected, runs)
     ]
-    return (counts[0] - counts[1]).total()
+    lost = (counts[0] - counts[1]).total()
+    return [f"{lost} runs of trials are not in MLflow"] * bool(lost)
 
 
 def _faults_of_run(run: Run, expected: Run) -> list[str]:

@@ -45,7 +45,7 @@ def write_report(
         UserError: fewer than two pictures, or predictions that are not finite.
         IqaError: the directory cannot be written.
     """
-    with progress_bar(total=len(FIGURES) + 2, desc="report", unit="part", shown=progress, leave=False) as bar:
+    with progress_bar(total=len(FIGURES) + 2, desc="report", unit="parts", shown=progress, leave=False) as bar:
         report = compute(evaluated, best_epoch=best_epoch, skip_tsne=skip_tsne, seed=seed, progress=progress)
         bar.update()
         drawn = []

@@ -194,7 +194,7 @@ def _score(job: Job, journal: Journal, pending: list[str]) -> None:
     """Score pictures, each row on disk before the next ones are made; holds a few pictures at a time."""
     done = len(dict.fromkeys(job.inputs.names)) - len(pending)
     shown = job.terminal.bars
-    with progress_bar(total=done + len(pending), initial=done, desc="scoring", unit="image", shown=shown) as bar:
+    with progress_bar(total=done + len(pending), initial=done, desc="scoring", unit="images", shown=shown) as bar:
         for names, table in _scored(job, pending):
             journal.append(names, table)
             bar.update(len(table))

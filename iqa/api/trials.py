@@ -38,7 +38,7 @@ class TrialReporter:
         self.close()
         self._tracker, self._study = tracker, study
         label = "search" if study else "confirmation"
-        self._bar = progress_bar(total=budget or None, unit="trial", desc=label, shown=self._terminal.bars)
+        self._bar = progress_bar(total=budget or None, unit="trials", desc=label, shown=self._terminal.bars)
 
     def close(self) -> None:
         if self._bar is not None:

@@ -17,7 +17,7 @@ from types import FrameType
 
 from iqa.distributed.group import EndedElsewhere, is_first
 from iqa.errors import Interrupted, IqaError, UserError
-from iqa.processes import GIVEN_BACK_FROM, MAPPED_FROM
+from iqa.processes import GIVEN_BACK_FROM, MAPPED_FROM, set_spinning
 
 #: What glibc's mallopt is told.
 _MALLOPT = {"M_MMAP_THRESHOLD": (-3, MAPPED_FROM), "M_TRIM_THRESHOLD": (-1, GIVEN_BACK_FROM)}
@@ -37,9 +37,7 @@ def run_command(main: Callable[[list[str]], object], arguments: list[str]) -> No
     one line too; its traceback is shown when the environment variable IQA_TRACEBACK is set. Of several processes each
     tells its own faults, and the first one what all of them met.
     """
-    # Read when torch is imported. Threads that wait shall spin for microseconds, not for milliseconds: two commands on
-    # one machine would starve each other. Sleeping at once costs a training of small steps a third of its time.
-    os.environ.setdefault("GOMP_SPINCOUNT", "50000")
+    set_spinning()
     _keep_freed_memory()
     stopped_by = _take_signals()
     logging.basicConfig(level=logging.WARNING, format="%(message)s")

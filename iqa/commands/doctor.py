@@ -46,7 +46,7 @@ def main(arguments: list[str]) -> None:
     print(f"{cores()} cores, {roughly(memory.available)} of {roughly(memory.total)} of memory free")
     damaged = []
     print(f"prepared data in {root}: {len(folders)} folders, {whole}")
-    with progress_bar(total=len(folders), desc="hashing", unit="folder", leave=False) as bar:
+    with progress_bar(total=len(folders), desc="hashing", unit="folders", leave=False) as bar:
         for folder in folders:
             fine = verify(folder, whole=True) is not None
             print(f"  {'whole  ' if fine else 'DAMAGED'} {roughly(sizes[folder]):>8}  {folder.name}", flush=True)

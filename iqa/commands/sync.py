@@ -37,7 +37,7 @@ def main(arguments: list[str]) -> None:
         writes=[],
     )
     left: dict[str, int] = {}
-    with progress_bar(total=len(waiting), desc="sending", unit="experiment", leave=False) as bar:
+    with progress_bar(total=len(waiting), desc="sending", unit="experiments", leave=False) as bar:
         for folder in waiting:
             with ExperimentFolder(folder).alone():
                 sent, kept = send_waiting(folder, options.uri or None)

@@ -83,7 +83,7 @@ def tsne(
     # Threads that wait for each other cost more than they save on few points: 2 s alone, 8 s in two at 500.
     threads = 1 if len(rows) < THREADED_FROM else cores()
     what = f"t-SNE of {len(rows):,} pictures"
-    bar = progress_bar(total=sum(ROUNDS), desc=what, unit="round", leave=False, shown=progress)
+    bar = progress_bar(total=sum(ROUNDS), desc=what, unit="rounds", leave=False, shown=progress)
 
     def told(*about: object) -> None:  # it would end the rounds with True
         bar.update(EVERY)

@@ -122,7 +122,7 @@ class Scorer(PictureScorer):
         with memory_advice(self.device):
             feed = build_feed(self.model, store, self.config, self.device, self.precision, progress)
             parts = []
-            with progress_bar(total=feed.batches(split), desc="predicting", unit="batch", shown=progress) as bar:
+            with progress_bar(total=feed.batches(split), desc="predicting", unit="batches", shown=progress) as bar:
                 for inputs in feed.inputs(split):
                     with autocast(self.device, self.precision):
                         parts.append(feed.predict(self._looking, inputs))

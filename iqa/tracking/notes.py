@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from iqa.errors import IqaError, UserError, cut, first_line
 from iqa.files import read_json, write_json
 from iqa.tracking.sending.answers import answer_of
 from iqa.tracking.store import connect, demand, good_manners, public_uri, shown, tracking_uri
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
 
 NOTE = "mlflow.json"
 #: What a training run holds at the root of its artifacts, and an experiment folder on disk.
@@ -33,6 +36,20 @@ def read_run_note(directory: Path | None) -> dict[str, Any]:
     except UserError:
         return {}
     return note if isinstance(note, dict) and isinstance(note.get("run_id"), str) else {}
+
+
+def note_alias(directory: Path | None, client: MlflowClient, uri: str, name: str, run_id: str) -> None:
+    """Note the id that a server gave to a run which had the `name` before; later processes then know it by both.
+
+    Raises:
+        OSError, IqaError: it cannot be written.
+    """
+    note = read_run_note(directory)
+    if directory and note:
+        aliases = note.get("aliases", {}) | {name: run_id}
+        own = run_id if note["run_id"] == name else note["run_id"]
+        place = client.get_run(own).info.experiment_id
+        write_run_note(directory, run_id=own, tracking_uri=uri, experiment_id=place, aliases=aliases)
 
 
 @good_manners()

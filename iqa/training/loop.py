@@ -226,7 +226,7 @@ class Trainer:
 
     def _embedded(self) -> Iterator[Tensor]:
         batches = self.feed.batches("train")
-        with progress_bar(total=batches, desc="before EM", unit="batch", leave=False, shown=self.shows) as bar:
+        with progress_bar(total=batches, desc="before EM", unit="batches", leave=False, shown=self.shows) as bar:
             for inputs in self.feed.inputs("train"):
                 with autocast(self.device, self.precision):
                     yield self.feed.predict(self.model, inputs).embedding.float()
@@ -261,7 +261,7 @@ class Trainer:
         return progress_bar(
             total=self._steps + self.feed.batches("val"),
             desc=f"epoch {epoch}/{self.settings.epochs}",
-            unit="batch",
+            unit="batches",
             leave=False,
             shown=self.shows,
         )

@@ -77,7 +77,7 @@ def _pooled(
     model.eval()
     batches, parts = Batches(store.images, rows, config.data.batch, device, divided=True), []
     portions = rows.split(config.data.batch)
-    with progress_bar(total=len(portions), desc="what is usual", unit="batch", shown=progress, leave=False) as bar:
+    with progress_bar(total=len(portions), desc="what is usual", unit="batches", shown=progress, leave=False) as bar:
         for (images, _), portion in zip(batches.run(), portions, strict=True):
             with autocast(device, precision):
                 seen = model.pooled(images)[:, columns.to(device)].float()

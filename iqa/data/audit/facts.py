@@ -68,7 +68,7 @@ def look_into(
             features[list(waiting)] = sight.features(list(waiting.values()))
             waiting.clear()
 
-    with progress_bar(total=len(names), desc="looking into pictures", unit="picture", shown=progress) as bar:
+    with progress_bar(total=len(names), desc="looking into pictures", unit="pictures", shown=progress) as bar:
         for row, glance in in_threads(fact, names, workers=workers, at_once=AT_ONCE):
             if glance is not None:
                 waiting[len(rows)] = glance

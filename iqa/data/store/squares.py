@@ -161,7 +161,7 @@ def _write(
     doing = "decoding" if keep else "looking through"
     with (
         (folder / PIXELS).open("wb") if keep else contextlib.nullcontext() as file,
-        progress_bar(total=len(names), desc=doing, unit="picture", shown=progress) as bar,
+        progress_bar(total=len(names), desc=doing, unit="pictures", shown=progress) as bar,
     ):
         for number, (squares, known, frames) in enumerate(_decoded(names, read, views, workers)):
             if isinstance(squares, str):

@@ -49,7 +49,7 @@ def build_pictures(folder: Path, source: CleanSource, data: DataConfig, progress
     closeness = np.empty(len(manifest), dtype=np.float32)
     with (
         ThreadPoolExecutor(max(1, data.num_workers)) as threads,
-        progress_bar(total=len(manifest), desc=f"preparing {data.dataset}", unit="picture", shown=progress) as bar,
+        progress_bar(total=len(manifest), desc=f"preparing {data.dataset}", unit="pictures", shown=progress) as bar,
     ):
         for rows in _chunks(manifest, side):
             clean = _read(source, manifest["image"].iloc[rows], threads)

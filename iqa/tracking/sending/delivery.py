@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from iqa.errors import UserError, cut
-from iqa.tracking.endings import bury_dead_runs
+from iqa.tracking.endings import PROCESS_TAG, bury_dead_runs
 from iqa.tracking.sending.known import forget_error, missing
 from iqa.tracking.sending.parts import BATCHED, Delivery
 from iqa.tracking.store import METRICS_PER_BATCH, PARAMS_PER_BATCH, TAGS_PER_BATCH
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 #: The file of an experiment folder that holds what is undelivered, one delivery a line.
 PENDING = "tracking_pending.jsonl"
+#: Key of an opening that a process left which was killed: the run may be there.
+TRIED = "tried"
 
 #: Limits of MLflow: characters of a parameter, of a tag.
 PARAM_LENGTH, TAG_LENGTH = 6000, 8000
@@ -37,16 +39,30 @@ CARRY_FILES = frozenset({"text", "files", "picture", "preview", "model", "test"}
 
 
 def create_run(client: MlflowClient, delivery: Delivery) -> str:
-    """Open a run in the wanted experiment (made if missing) and return its id."""
+    """Open a run in the wanted experiment (made if missing) and return its id.
+
+    One that a killed process may have opened is looked for first.
+    """
     from mlflow.tracking.context.registry import resolve_tags
 
+    place = experiment_id(client, delivery["experiment"])
+    if delivery.get(TRIED) and (opened := opened_before(client, place, delivery)):
+        return opened
     run = client.create_run(
-        experiment_id(client, delivery["experiment"]),
+        place,
         start_time=delivery["start_time"],
         tags=resolve_tags(texts(delivery["tags"])),
         run_name=delivery["name"],
     )
     return str(run.info.run_id)
+
+
+def opened_before(client: MlflowClient, place: str, delivery: Delivery) -> str | None:
+    """The id of the run that came of this very delivery: its process opened one of this name in this millisecond."""
+    writer = delivery["tags"].get(PROCESS_TAG)
+    same = f"tags.{PROCESS_TAG} = '{writer}' AND attributes.start_time = {delivery['start_time']}"
+    found = client.search_runs([place], same) if writer else []
+    return next((run.info.run_id for run in found if run.info.run_name == delivery["name"]), None)
 
 
 def experiment_id(client: MlflowClient, wanted: dict[str, str]) -> str:

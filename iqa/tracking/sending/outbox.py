@@ -7,12 +7,13 @@ import queue
 import re
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from iqa.errors import cut, first_line
-from iqa.tracking.notes import read_run_note, write_run_note
+from iqa.tracking.notes import note_alias, read_run_note
 from iqa.tracking.sending.answers import Answer, Verdict, answer_of
 from iqa.tracking.sending.delivery import (
     CARRY_FILES,
@@ -21,7 +22,7 @@ from iqa.tracking.sending.delivery import (
     create_run,
 )
 from iqa.tracking.sending.parts import Delivery, entries, halves, joined, neighbours
-from iqa.tracking.sending.pending import read_pending, write_pending
+from iqa.tracking.sending.pending import Pending
 from iqa.tracking.store import check_uri, connect, shown, trouble_with
 
 if TYPE_CHECKING:
@@ -48,13 +49,17 @@ class Outbox:
     Args:
         uri: tracking URI.
         directory: experiment folder, whose tracking_pending.jsonl holds what is undelivered; None: memory.
-        gather: seconds in which what follows a delivery may join it.
+        gather: seconds in which what follows a delivery may join it; it is kept on disk meanwhile.
     """
 
     def __init__(self, uri: str, directory: Path | None, gather: float = 0) -> None:
         self.uri, self._gather = uri, gather
         self._directory = Path(directory).resolve() if directory else None
-        self._kept: list[Delivery] = read_pending(self._directory) if self._directory else []
+        self._pending = Pending(self._directory)
+        self._kept: list[Delivery] = self._pending.take()
+        #: What was put and not passed on yet, where that takes long enough for a kill to cost it.
+        self._in_hand: list[Delivery] = []
+        self._writing = threading.Lock()
         self._aliases: dict[str, str] = {}
         self._client: MlflowClient | None = None
         self._next_try = self._files_next_try = 0.0
@@ -101,7 +106,11 @@ class Outbox:
         return verdict
 
     def put(self, delivery: Delivery) -> None:
-        self._queue.put(delivery)
+        with self._writing:
+            self._queue.put(delivery)
+            if self._gather:
+                self._in_hand.append(delivery)
+                self._write(lambda: self._pending.add(delivery))
 
     def run_id(self, run: str) -> str:
         """The server's id of `run`, where it has one by now."""
@@ -138,8 +147,12 @@ class Outbox:
             with suppress(queue.Empty):
                 while waiting[-1] is not None:
                     waiting.append(self._queue.get(timeout=max(0.0, until - time.monotonic())))
-            for together in neighbours([item for item in waiting if item]):
+            passed_on = [item for item in waiting if item]
+            for together in neighbours(passed_on):
                 self._pass_on(together)
+            if self._gather:
+                del self._in_hand[: len(passed_on)]
+                self._write_pending()
         # A server that takes requests and says nothing would keep the end of a training waiting.
         if self._kept and not self._hurry and not self._hung:
             self._resend()
@@ -239,23 +252,13 @@ class Outbox:
         """Link the name a run had before its birth to the server's id, for this process and later ones."""
         self._aliases[run] = run_id
         try:
-            self._note_alias(run, run_id)
+            note_alias(self._directory, self.client(), self.uri, run, run_id)
         except Exception as error:  # the run is there: later processes miss it, and this one goes on
             self._warn_once(f"what MLflow calls this run cannot be noted: {first_line(error)}")
 
-    def _note_alias(self, run: str, run_id: str) -> None:
-        note = read_run_note(self._directory)
-        if self._directory and note:
-            aliases = note.get("aliases", {}) | {run: run_id}
-            own = run_id if note["run_id"] == run else note["run_id"]
-            experiment = self.client().get_run(own).info.experiment_id
-            write_run_note(
-                self._directory, run_id=own, tracking_uri=self.uri, experiment_id=experiment, aliases=aliases
-            )
-
     def _resend(self) -> None:
         """Send all that was kept, in order, and keep again what still fails."""
-        waiting = read_pending(self._directory) if self._directory else self._kept
+        waiting = self._kept
         if waiting and (trouble := trouble_with(self.uri)):
             self._lost(trouble)
             return
@@ -283,10 +286,12 @@ class Outbox:
         warn(message if len(self._warned) <= MOST_WARNINGS else "what else MLflow does not take is no longer told")
 
     def _write_pending(self) -> None:
-        if self._directory is None:
-            return
+        with self._writing:
+            self._write(lambda: self._pending.keep(self._kept + self._in_hand))
+
+    def _write(self, write: Callable[[], None]) -> None:
         try:
-            write_pending(self._directory, self._kept)
+            write()
         except Exception as error:
             self._warn_once(f"what MLflow missed cannot be kept: {first_line(error)}")
 

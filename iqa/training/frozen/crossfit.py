@@ -66,7 +66,7 @@ def ask_out_of_fold(
     assert isinstance(feed, FeatureFeed)
     folds = list(_folds(store))
     total = len(folds) * epochs
-    with progress_bar(total=total, desc="heads for intervals", unit="epoch", shown=trainer.shows, leave=False) as bar:
+    with progress_bar(total=total, desc="heads for intervals", unit="epochs", shown=trainer.shows, leave=False) as bar:
         for fold in folds:
             other = feed.split_as(fold)
             fresh = build_model(config, model.backbone, 0, trainer.device)

@@ -146,7 +146,7 @@ def _computed(
     count = len(store.images)
     left, at_once = torch.arange(begin, count), batch_size * world_size()
     batches = Batches(store.images, left, at_once, device, resident=False, divided=True)
-    bar = progress_bar(total=count, initial=begin, desc="features", unit="square", shown=progress)
+    bar = progress_bar(total=count, initial=begin, desc="features", unit="squares", shown=progress)
     with memory_advice(device), bar:
         for (images, _), rows in zip(batches.run(), left.split(at_once), strict=True):
             with torch.inference_mode(), autocast(device, precision):

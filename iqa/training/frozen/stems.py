@@ -130,7 +130,7 @@ def _build(
     features = []
     # Feature maps that outgrow the processor's cache are slower, not faster, by the batch.
     batch_size = max(1, CPU_PIXELS // backbone.sides[0] ** 2)
-    bar = progress_bar(total=count, desc="first stages", unit="square", shown=progress)
+    bar = progress_bar(total=count, desc="first stages", unit="squares", shown=progress)
     with memory_advice(device), bar:
         for images, rows in Batches(store.images, torch.arange(count), batch_size, device, resident=False).run():
             both = torch.stack([images, images.flip(-1)][:views], dim=1).flatten(0, 1)

@@ -53,7 +53,7 @@ def look_at(
         except ValueError as error:
             return str(error)
 
-    with progress_bar(total=len(names), desc="looking for copies", unit="picture", shown=progress) as bar:
+    with progress_bar(total=len(names), desc="looking for copies", unit="pictures", shown=progress) as bar:
         for row, found in enumerate(in_threads(decode, names, workers=workers, at_once=AT_ONCE)):
             if isinstance(found, str):
                 faults[names[row]] = found

@@ -84,7 +84,9 @@ def reliability(
     way = way if rated.raters else "ratings"
     rng = np.random.default_rng(seed)
     found, whole = [], []
-    for _ in progress_bar(range(draws), total=draws, desc="halving ratings", unit="half", leave=False, shown=progress):
+    for _ in progress_bar(
+        range(draws), total=draws, desc="halving ratings", unit="halves", leave=False, shown=progress
+    ):
         half = _half_of_raters(rated, rng) if way == "raters" else _half_of_ratings(rated, rng)
         sums = [np.bincount(rated.picture[half == side], rated.value[half == side], rated.pictures) for side in (0, 1)]
         sizes = [np.bincount(rated.picture[half == side], minlength=rated.pictures) for side in (0, 1)]

@@ -1,4 +1,4 @@
-"""Processes: what of the processor this one may use, how to tell it from all others, and whether one still lives."""
+"""How to tell a process from all others, and whether one still lives."""
 
 from __future__ import annotations
 
@@ -8,18 +8,10 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Callable, Hashable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple, TypeVar
-
-#: Of glibc: bytes from which memory is mapped for one allocation alone, and of free memory that is given back. So high,
-#: what is freed is used again (see `iqa.commands.cli`).
-MAPPED_FROM, GIVEN_BACK_FROM = 2**30, 2**31 - 1
-
-T = TypeVar("T")
-R = TypeVar("R")
+from typing import NamedTuple
 
 PROC = Path("/proc")
 #: What tells a machine, which it keeps when it is started again; containers of one image may share it.
@@ -28,18 +20,6 @@ MACHINE_ID = Path("/etc/machine-id")
 FIRST_NAMESPACE = "4026531836"
 #: Seconds by which the start of a process may seem to move: psutil counts it from a clock that can be set.
 CLOCK_STEP = 60.0
-
-
-def cores() -> int:
-    """Processor cores that this process may use, which in a container are fewer than the machine has."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def in_threads(work: Callable[[T], R], items: Sequence[T], *, workers: int, at_once: int) -> Iterator[R]:
-    """What `work` makes of each item, in order, done on threads; at most `at_once` results wait to be taken."""
-    with ThreadPoolExecutor(max(1, workers)) as threads:
-        for start in range(0, len(items), at_once):
-            yield from threads.map(work, items[start : start + at_once])
 
 
 def this_process() -> str:

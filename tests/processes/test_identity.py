@@ -13,8 +13,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from iqa import processes
-from iqa.processes import FIRST_NAMESPACE, Silence, beating, is_alive, is_here, this_process
+from iqa.processes import identity
+from iqa.processes.identity import FIRST_NAMESPACE, Silence, beating, is_alive, is_here, this_process
 
 TELL = "from iqa.processes import this_process; print(this_process(), flush=True); input()"
 
@@ -28,7 +28,7 @@ def eventually(condition: Callable[[], bool], seconds: float = 10) -> bool:
 
 def renamed(**parts: str) -> str:
     """This process, but for some parts of its name."""
-    name = processes._read(this_process())
+    name = identity._read(this_process())
     assert name is not None
     return str(name._replace(**parts))
 
@@ -82,14 +82,14 @@ def test_another_container_of_the_same_host_name_is_not_judged() -> None:
 
 
 def test_what_ran_before_the_machine_was_started_again_is_dead(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(processes, "MACHINE_ID", tmp_path / "machine-id")
+    monkeypatch.setattr(identity, "MACHINE_ID", tmp_path / "machine-id")
     (tmp_path / "machine-id").write_text("c0ffee\n")
-    monkeypatch.setattr(processes, "FIRST_NAMESPACE", processes._this_process().namespace)
+    monkeypatch.setattr(identity, "FIRST_NAMESPACE", identity._this_process().namespace)
     before = renamed(boot="0123456789ab")
     assert not is_alive(before)
     assert is_alive(before, heard=True), "or on a copy of this machine"
     assert is_alive(renamed(boot="0123456789ab", host="another"))
-    monkeypatch.setattr(processes, "FIRST_NAMESPACE", "1")
+    monkeypatch.setattr(identity, "FIRST_NAMESPACE", "1")
     assert is_alive(before), "or in a container"
     (tmp_path / "machine-id").unlink()
     assert is_alive(renamed(boot="0123456789ab"))
@@ -120,7 +120,7 @@ def test_processes_of_other_machines_are_taken_to_live() -> None:
 
 def test_without_proc_a_process_is_known_by_its_start(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     linux = this_process()
-    monkeypatch.setattr(processes, "PROC", tmp_path / "none")
+    monkeypatch.setattr(identity, "PROC", tmp_path / "none")
     assert this_process() == f"{socket.gethostname()}:{os.getpid()}:{psutil.Process().create_time():.0f}"
     assert is_here(this_process())
     assert is_alive(this_process())
@@ -149,7 +149,7 @@ def test_signs_of_life_come_while_a_block_lasts_and_a_lost_one_ends_nothing() ->
 
 def test_silence_is_counted_from_the_last_change(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
-    monkeypatch.setattr(processes.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(identity.time, "monotonic", lambda: now[0])
     silence = Silence()
     assert silence.seconds("a", 1) == 0
     now[0] += 7
