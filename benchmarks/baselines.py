@@ -115,6 +115,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser = parser_of(__doc__)
     parser.add_argument("--root", type=Path, default=SHARED / "biq2021", help="BIQ2021 as its authors ship it")
     parser.add_argument("--splits", type=int, default=5, help="how many, by split seed from 0")
+    parser.add_argument("--groups", default="auto", help="how they are drawn: auto, by groups; none, by picture")
     parser.add_argument("--finetune_splits", type=int, default=1, help="how many of them networks are trained on")
     parser.add_argument("--only", type=names, default=[n for n in BASELINES if n not in ON_DEMAND], help="NAME,NAME")
     parser.add_argument("--limit", type=int, help="at most so many pictures, spread over the parts of a split")
@@ -144,7 +145,7 @@ def runnable(wanted: list[str]) -> list[str]:
 
 
 def load_split(options: argparse.Namespace, seed: int) -> Split:
-    data = DataConfig(dataset="biq2021", root=str(options.root), split_seed=seed)
+    data = DataConfig(dataset="biq2021", root=str(options.root), split_seed=seed, groups=options.groups)
     if options.limit:
         shares = dict(zip(("train", "val", "test"), data.split_shares, strict=True))
         most = {f"{name}_samples": max(4, round(options.limit * share)) for name, share in shares.items()}
@@ -203,7 +204,7 @@ def json_able(value: Any) -> Any:
 
 def shown(options: argparse.Namespace) -> dict[str, Any]:
     """What decides the numbers, without places on this machine."""
-    kept = ("splits", "finetune_splits", "only", "limit", "epochs", "side", "crop", "bootstrap")
+    kept = ("splits", "groups", "finetune_splits", "only", "limit", "epochs", "side", "crop", "bootstrap")
     return {name: getattr(options, name) for name in kept}
 
 

@@ -45,16 +45,18 @@ def encoded(picture: Image.Image, **how: object) -> Image.Image:
 
 
 def variants(picture: Image.Image) -> Iterator[tuple[str, Image.Image]]:
-    """What people make of a picture: all kinds of distortion at levels 1 and 2, crops, recompression, other sizes."""
+    """What people make of a picture: all kinds of distortion at levels 1 to 3, crops, mirror images, other sizes."""
     pixels = torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None]
     for kind in KINDS:
-        for level in (1, 2):
+        for level in (1, 2, 3):
             yield kind, Image.fromarray(distort(pixels, kind, level, [7])[0].permute(1, 2, 0).numpy())
     width, height = picture.size
     for share in (0.01, 0.02, 0.03, 0.04):
         x, y = round(share * width), round(share * height)
         yield "crop in the middle", picture.crop((x // 2, y // 2, width - x // 2, height - y // 2))
         yield "crop at a corner", picture.crop((0, y, width - x, height))
+    for way in (Image.Transpose.FLIP_LEFT_RIGHT, Image.Transpose.FLIP_TOP_BOTTOM, Image.Transpose.ROTATE_180):
+        yield "mirrored", encoded(picture.transpose(way), quality=80)
     for quality in (10, 40, 80):
         yield "recompressed", encoded(picture, quality=quality)
     for scale in (0.4, 0.7, 2):
@@ -121,7 +123,7 @@ def test_only_pictures_that_are_like_another_are_sorted(
     noise = np.random.default_rng(0).integers(0, 256, (1000, SIDE, SIDE), dtype=np.uint8)
     twins = look(photos[0])[None]
     assert near_pairs(np.concatenate([noise[:500], twins, noise[500:], twins])).tolist() == [[500, 1001]]
-    assert rows == 1
+    assert rows == 2  # as they are, and as they might be mirrored
 
 
 def test_memory_stays_flat_where_every_picture_is_like_every_other(photos: list[Image.Image]) -> None:

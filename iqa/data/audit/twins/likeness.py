@@ -1,4 +1,4 @@
-"""Which pictures are variants of one: recompressed, resized, distorted, or cropped by a few per cent.
+"""Which pictures are variants of one: recompressed, resized, distorted, cropped by a few per cent, or mirrored.
 
 Two photographs of the same make, a sunset and another one, are alike in their large shades. What they differ in is
 detail, so looks are compared after the mean of their neighbourhood is taken from each pixel. On photographs that people
@@ -7,7 +7,7 @@ scored, of pairs whose detail correlates above ALIKE nearly all show one thing, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from scipy.ndimage import uniform_filter1d
@@ -16,10 +16,10 @@ from iqa.data.audit.twins.looks import SIDE
 
 #: Correlation of detail from which on two pictures are variants of one.
 ALIKE = 0.75
-#: The same where one of them had to be cropped for it: the best of many tries.
-ALIKE_CROPPED = 0.85
-#: Pairs below it are not looked at again.
-WORTH_A_LOOK = 0.4
+#: The same where one of them had to be cropped or mirrored for it: the best of many tries.
+ALIKE_CHANGED = 0.85
+#: Pairs below it are not looked at again, nor are mirror images where their even parts are below the second.
+WORTH_A_LOOK, WORTH_A_MIRROR = 0.4, 0.6
 #: So many neighbours of a picture are looked at again, the nearest ones.
 NEIGHBOURS = 8
 #: Side of the neighbourhood whose mean is taken from a pixel, and detail, in grey levels, below which there is none.
@@ -45,15 +45,18 @@ def near_pairs(grey: np.ndarray) -> np.ndarray:
     Returns:
         int64 [P, 2], rows of `grey`, the smaller one first.
     """
-    found = []
-    for first, second, likeness in _candidates(grey):
-        fine = likeness >= ALIKE
+    found = [np.empty((0, 2), np.int64)]
+    for pairs in _candidates(grey, coarse_detail, WORTH_A_LOOK):
+        one, other = grey[pairs[:, 0]], grey[pairs[:, 1]]
+        fine = np.einsum("pn,pn->p", detail(one), detail(other)) >= ALIKE
         doubtful = np.flatnonzero(~fine)
         if len(doubtful):
-            one, other = grey[first[doubtful]], grey[second[doubtful]]
-            fine[doubtful] = cropped_likeness(one, other) >= ALIKE_CROPPED
-        found.append(np.stack([first[fine], second[fine]], axis=1))
-    return np.concatenate([np.empty((0, 2), np.int64), *found])
+            fine[doubtful] = cropped_likeness(one[doubtful], other[doubtful]) >= ALIKE_CHANGED
+        found.append(pairs[fine])
+    for pairs in _candidates(grey, even_detail, WORTH_A_MIRROR):
+        fine = mirrored_likeness(grey[pairs[:, 0]], grey[pairs[:, 1]]) >= ALIKE_CHANGED
+        found.append(pairs[fine])
+    return np.unique(np.concatenate(found), axis=0)
 
 
 def detail(grey: np.ndarray) -> np.ndarray:
@@ -98,11 +101,33 @@ def _likeness_of_crops(whole: np.ndarray, part: np.ndarray) -> np.ndarray:
     return best
 
 
-def _candidates(grey: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Rows of pairs that are worth a look, the smaller one first, and how alike their detail is."""
+def mirrored_likeness(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """How alike the detail of pairs is, one of them mirrored as it fits best: float32 [P] in [-1, 1].
+
+    Left is changed for right, top for bottom, or both.
+
+    Args:
+        one, other: uint8 [P, SIDE, SIDE].
+    """
+    wanted, fine = detail(one), detail(other).reshape(-1, SIDE, SIDE)
+    mirrored = (fine[:, :, ::-1], fine[:, ::-1], fine[:, ::-1, ::-1])
+    ways = [np.einsum("pn,pn->p", wanted, each.reshape(wanted.shape)) for each in mirrored]
+    return np.max(ways, axis=0)  # type: ignore[no-any-return]
+
+
+def even_detail(grey: np.ndarray) -> np.ndarray:
+    """What the detail of a picture shares with all of its mirror images: float32 [N, 256] of length 1, or 0."""
+    fine = detail(grey).reshape(-1, SIDE, SIDE)
+    fine = fine + fine[:, :, ::-1]
+    fine = (fine + fine[:, ::-1])[:, : SIDE // 2, : SIDE // 2]
+    return _unit(fine.reshape(len(grey), -1))
+
+
+def _candidates(grey: np.ndarray, of: Callable[[np.ndarray], np.ndarray], least: float) -> Iterator[np.ndarray]:
+    """Pairs whose likeness in what `of` takes from them, [N, 256], is worth a look: int64 [P, 2], the smaller first."""
     coarse = np.empty((len(grey), SIDE * SIDE // 4), np.float32)
     for start in range(0, len(grey), BLOCK):
-        coarse[start : start + BLOCK] = coarse_detail(grey[start : start + BLOCK])
+        coarse[start : start + BLOCK] = of(grey[start : start + BLOCK])
     for start in range(0, len(grey), BLOCK):
         ours = coarse[start : start + BLOCK]
         likeness = np.full((len(ours), NEIGHBOURS), -1, np.float32)
@@ -112,13 +137,12 @@ def _candidates(grey: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, np.n
             if theirs == start:
                 alike[np.tril_indices(len(ours))] = -1
             # Few pictures are like any other at all, and sorting takes longer than multiplying.
-            some = np.flatnonzero(alike.max(axis=1) >= WORTH_A_LOOK)
+            some = np.flatnonzero(alike.max(axis=1) >= least)
             if len(some):
                 likeness[some], nearest[some] = _nearest(likeness[some], nearest[some], alike[some], theirs)
-        row, rank = np.nonzero(likeness >= WORTH_A_LOOK)
-        first, second = row + start, nearest[row, rank]
-        if len(first):
-            yield first, second, np.einsum("pn,pn->p", detail(grey[first]), detail(grey[second]))
+        row, rank = np.nonzero(likeness >= least)
+        if len(row):
+            yield np.stack([row + start, nearest[row, rank]], axis=1)
 
 
 def _nearest(likeness: np.ndarray, nearest: np.ndarray, alike: np.ndarray, start: int) -> tuple[np.ndarray, np.ndarray]:

@@ -18,7 +18,7 @@ from iqa.data.store.intact import read_array
 from iqa.files import read_json, write_json
 
 #: Goes up when the same pictures give other links or another layout.
-VERSION = 1
+VERSION = 2
 GREY, VARIANTS, SERIES, FAULTS = "grey.npy", "variants.npy", "series.npy", "unreadable.json"
 
 
@@ -29,7 +29,7 @@ class Links:
     Attributes:
         names: of the pictures, ascending.
         grey: uint8 [N, SIDE, SIDE], how they look from afar; black where one is unreadable.
-        variants: int64 [P, 2]; pictures that look like one picture recompressed, resized, distorted or cropped.
+        variants: int64 [P, 2]; pictures that look like one picture recompressed, resized, distorted, cropped or mirrored.
         series: int64 [P, 2]; pictures that are alike and whose names differ in their end.
         faults: reasons by name of an unreadable picture.
     """
