@@ -17,7 +17,7 @@ DEV_HASH := $(shell cat requirements-dev.txt | cksum | cut -d' ' -f1)
 STAMP := .venv/.installed-$(HASH)
 DEV_STAMP := .venv/.installed-dev-$(HASH)-$(DEV_HASH)
 
-.PHONY: help venv dev train test lint types docs ui screenshots wheel clean
+.PHONY: help venv dev train test lint types docs advisories ui screenshots wheel clean
 
 help:
 	@echo "make train   install into .venv, train and evaluate the quick test, log both to MLflow"
@@ -25,6 +25,7 @@ help:
 	@echo "make screenshots   docs/screenshots/*.png and docs/figures/*.png, of runs made for them"
 	@echo "make test    every test          make lint    ruff          make types   mypy"
 	@echo "make docs    the documentation as a site, docs/_build/html/index.html; warnings are errors"
+	@echo "make advisories  known weaknesses of the pinned packages, by pip-audit; needs its service"
 	@echo "make wheel   dist/iqa-*.whl, to install elsewhere"
 	@echo "make venv    only install        make clean   remove .venv and caches; experiments and runs stay"
 
@@ -85,6 +86,10 @@ ui: $(STAMP)
 
 screenshots: $(DEV_STAMP)
 	python docs/screenshots.py
+
+# In an environment of its own, that it is no package of ours. Without --strict, what no service knows would pass.
+advisories: $(DEV_STAMP)
+	uvx pip-audit==2.10.1 --strict --no-deps --disable-pip --progress-spinner off -r requirements.txt
 
 wheel: $(STAMP)
 	python -m pip wheel --quiet --no-deps --wheel-dir dist .

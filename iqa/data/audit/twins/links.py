@@ -29,7 +29,7 @@ class Links:
     Attributes:
         names: of the pictures, ascending.
         grey: uint8 [N, SIDE, SIDE], how they look from afar; black where one is unreadable.
-        variants: int64 [P, 2]; pictures that look like one picture recompressed, resized, distorted, cropped or mirrored.
+        variants: int64 [P, 2]; pictures that look like one picture resized, distorted, cropped or mirrored.
         series: int64 [P, 2]; pictures that are alike and whose names differ in their end.
         faults: reasons by name of an unreadable picture.
     """
