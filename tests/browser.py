@@ -8,7 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -34,15 +34,18 @@ LINES = ".scatterlayer .trace .js-line"
 PAGE_MILLISECONDS, REST_MILLISECONDS = 30_000, 1_000
 
 
-def compare(folder: Path, configs: dict[str, dict[str, Any]], cache: Path | None = None) -> str:
+def run_plainly(arguments: Sequence[str], *, cwd: Path, env: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    """What `python arguments` comes to in a folder."""
+    return subprocess.run([sys.executable, *arguments], cwd=cwd, env=env, capture_output=True, text=True, check=False)
+
+
+def compare(folder: Path, configs: dict[str, dict[str, Any]], run: Callable[..., Any] = run_plainly) -> str:
     """Train and test configs by `iqa compare` in a folder, with a store of its own, and return what it said."""
     for name, config in configs.items():
         (folder / f"{name}.json").write_text(json.dumps(config | {"experiment_name": name}))
     environment = {key: value for key, value in os.environ.items() if not key.startswith("MLFLOW_")}
-    environment |= {"PYTHONPATH": str(ROOT), **({"IQA_CACHE": str(cache)} if cache else {})}
     files = [f"{name}.json" for name in configs]
-    command = [sys.executable, "-m", "iqa", "compare", "--configs", *files]
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    done = run(["-m", "iqa", "compare", "--configs", *files], cwd=folder, env=environment | {"PYTHONPATH": str(ROOT)})
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
+from forked import draw_less, run_forked
 from places import ROOT
 
 from iqa.tracking import embedded
@@ -80,10 +81,20 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-@pytest.fixture(scope="session")
-def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Prepared pictures, shared by the tests of this run."""
-    return tmp_path_factory.mktemp("cache")
+@pytest.fixture(scope="session", autouse=True)
+def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Prepared pictures, shared by the tests of this run, which leave the user's own cache alone."""
+    cache = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("IQA_CACHE", str(cache))
+        yield cache
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _draws_less() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        draw_less(patch)
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -124,20 +135,17 @@ def shared_data() -> Path:
 
 
 @pytest.fixture
-def run(tmp_path: Path, shared_cache: Path, place_database: Callable[[Path], None]):
+def run(tmp_path: Path, place_database: Callable[[Path], None]):
     """Run `python <arguments>` of the project in a folder of its own; returns the finished process."""
 
     def command(*arguments: str | Path, timeout: float = 300, **environment: str) -> subprocess.CompletedProcess[str]:
         if "-m" in arguments and "--tracking.enabled" not in arguments and not (tmp_path / "mlflow.db").exists():
             place_database(tmp_path / "mlflow.db")
-        return subprocess.run(
-            [sys.executable, *map(str, arguments)],
-            cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": str(ROOT), "IQA_CACHE": str(shared_cache), **environment},
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            check=False,
-        )
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
+        if arguments[0] == "-c":
+            python = [sys.executable, *map(str, arguments)]
+            how = {"cwd": tmp_path, "env": environment, "capture_output": True, "text": True, "timeout": timeout}
+            return subprocess.run(python, **how, check=False)
+        return run_forked([str(each) for each in arguments], cwd=tmp_path, env=environment, timeout=timeout)
 
     return command

@@ -122,10 +122,9 @@ TRAIN_SLIPS = [
 
 
 @pytest.fixture
-def ending(tmp_path: Path, shared_cache: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]):
+def ending(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]):
     """Runs a command to its end in a folder of its own; returns exit code and what it said on stderr."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("IQA_CACHE", str(shared_cache))
 
     def run(main: Callable[[list[str]], object], *arguments: str) -> tuple[object, str]:
         with pytest.raises(SystemExit) as left:

@@ -34,10 +34,9 @@ def config(folder: Path, name: str, **changes: Any) -> Path:
 
 
 @pytest.fixture
-def place(tmp_path: Path, shared_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The working directory of a user."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("IQA_CACHE", str(shared_cache))
     return tmp_path
 
 

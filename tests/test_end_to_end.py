@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from forked import run_forked
 from PIL import Image
 from places import ROOT
 
@@ -63,10 +64,14 @@ class Project:
             text=True,
         )
 
-    def run(self, *command: str, exit_code: int = 0) -> str:
-        process = self.start(*command)
-        said, _ = process.communicate(timeout=300)
-        assert process.returncode == exit_code, said
+    def run(self, *command: str) -> str:
+        if command[0] == "python":
+            done = run_forked(command[1:], cwd=self.root, env=self.environment)
+            said, code = done.stdout + done.stderr, done.returncode
+        else:
+            process = self.start(*command)
+            said, code = process.communicate(timeout=300)[0], process.returncode
+        assert code == 0, said
         return said
 
     @property

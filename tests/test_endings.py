@@ -199,7 +199,6 @@ def test_a_training_that_was_killed_before_it_saved_anything_is_begun_again_in_i
     tmp_path: Path, shared_cache: Path, monkeypatch: pytest.MonkeyPatch, one_thread: None, place_database: Callable
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("IQA_CACHE", str(shared_cache))
     place_database(tmp_path / "mlflow.db")
     values = SETTINGS | {
         "data": SETTINGS["data"] | {"batch_size": 32},

@@ -88,10 +88,9 @@ def disk(tmp_path: Path) -> Iterator[Callable[[int], Disk]]:
 
 
 @pytest.fixture
-def train(tmp_path: Path, shared_cache: Path, place_database: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch):
+def train(tmp_path: Path, place_database: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch):
     """Trains the tiny experiment with MLflow's store in the test's folder; `at` steps of training something happens."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("IQA_CACHE", str(shared_cache))
     monkeypatch.setattr("iqa.training.session.SAVE_EVERY", 0.0)
 
     def run(*settings: str, at: dict[int, Callable[[], None]] | None = None, **options: Any) -> Any:
@@ -223,7 +222,7 @@ def test_a_full_cache_is_told_with_what_helps_and_leaves_nothing(
 
 
 def test_a_test_whose_figures_find_no_room_leaves_the_earlier_results(
-    tmp_path: Path, disk: Callable[[int], Disk], train: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, disk: Callable[[int], Disk], train: Callable[..., Any]
 ) -> None:
     place = disk(24)
     train(output=place.path)
@@ -366,7 +365,7 @@ def test_a_folder_without_room_for_a_note_still_gets_its_run(
     def full(*given: object, **named: object) -> None:
         raise IqaError("cannot write mlflow.json")
 
-    monkeypatch.setattr("iqa.tracking.sending.outbox.write_run_note", full)
+    monkeypatch.setattr("iqa.tracking.notes.write_run_note", full)
     with open_run(config, role="evaluate", name="tiny-test", directory=tmp_path / "tiny"):
         pass
     assert statuses(tmp_path) == ["FINISHED", "FINISHED"]

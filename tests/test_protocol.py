@@ -106,9 +106,8 @@ def test_a_table_of_scores_is_trained_on_judged_and_repeated(table: Path, run, t
 
 
 def test_repeats_that_were_stopped_within_a_training_go_on_to_the_same_figures(
-    table: Path, tmp_path: Path, shared_cache: Path, monkeypatch: pytest.MonkeyPatch
+    table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("IQA_CACHE", str(shared_cache))
     settings = load_config(config(tmp_path / "own.json", table), ["--tracking.enabled", "false"])
     whole = repeat(settings, tmp_path / "whole", 2, resume=False)
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from forked import run_forked
 from PIL import Image
 from places import ROOT
 
@@ -48,15 +49,12 @@ FIGURES = {
 def command(root: Path, cache: Path, *arguments: str, exit_code: int = 0) -> str:
     environment = {k: v for k, v in os.environ.items() if not k.startswith("MLFLOW_") and k != "PYTHONPATH"}
     binaries = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    finished = subprocess.run(
-        arguments,
-        cwd=root,
-        env={**environment, "PATH": binaries, "IQA_CACHE": str(cache)},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+    environment |= {"PATH": binaries, "IQA_CACHE": str(cache)}
+    if arguments[0] == "python":
+        finished = run_forked(arguments[1:], cwd=root, env=environment)
+    else:
+        how = {"cwd": root, "env": environment, "capture_output": True, "text": True, "timeout": 300}
+        finished = subprocess.run(arguments, **how, check=False)
     assert finished.returncode == exit_code, finished.stdout + finished.stderr
     return finished.stdout + finished.stderr
 
@@ -132,14 +130,14 @@ def test_the_tuned_config_says_where_it_comes_from_and_trains(project: Path, sha
     findings = read_json(project / "experiments" / "tiny-tuning" / "recommendations.json")
     flat = load_config(path).flat()
     assert {key: flat[key] for key in findings["values"]} == findings["values"]
-    said = command(project, shared_cache, sys.executable, "-m", "iqa", "train", "--config", str(path))
+    said = command(project, shared_cache, "python", "-m", "iqa", "train", "--config", str(path))
     assert "experiments/tiny_tuned" in said
 
 
 def test_the_same_command_again_trains_nothing_and_more_trials_are_added_to_the_rest(
     project: Path, shared_cache: Path
 ) -> None:
-    tune = (sys.executable, "-m", "iqa", "tune", "--config", "tiny.json", "--trials")
+    tune = ("python", "-m", "iqa", "tune", "--config", "tiny.json", "--trials")
     before = len(runs(project, "trial"))
     command(project, shared_cache, *tune, "9")
     assert len(runs(project, "trial")) == before
@@ -184,7 +182,7 @@ def test_bad_input_is_one_message_and_loses_nothing(
     project: Path, shared_cache: Path, arguments: list[str], complaint: str
 ) -> None:
     files = sorted(project.rglob("*.json"))
-    tune = (sys.executable, "-m", "iqa", "tune", "--config", "tiny.json")
+    tune = ("python", "-m", "iqa", "tune", "--config", "tiny.json")
     said = command(project, shared_cache, *tune, *arguments, exit_code=2)
     assert complaint in said
     assert "Traceback" not in said

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
 pytest.importorskip("playwright")
 
 from browser import CHROMIUM, Visit, compare, served, visited
+from forked import run_forked
 
 from iqa.tracking.view import COLUMNS, PICTURES
 
@@ -37,10 +37,10 @@ class Store:
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory, shared_cache: Path) -> Iterator[Store]:
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     folder = tmp_path_factory.mktemp("ui")
     configs = {name: TINY | {"model": TINY["model"] | {"backbone": f"test_{name}"}} for name in BACKBONES}
-    said = compare(folder, configs, shared_cache)
+    said = compare(folder, configs, run_forked)
     with served(folder) as server:
         yield Store(server, said.splitlines()[-1].strip().replace("http://127.0.0.1:5000", server))
 

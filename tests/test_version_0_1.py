@@ -20,9 +20,8 @@ OLD = ROOT / "tests" / "version_0_1"
 
 
 @pytest.fixture
-def experiment(tmp_path: Path, shared_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def experiment(tmp_path: Path) -> Path:
     """A folder that version 0.1 trained: a frozen test_convnext with two clusters and a running mean."""
-    monkeypatch.setenv("IQA_CACHE", str(shared_cache))
     return Path(shutil.copytree(OLD / "experiment", tmp_path / "old"))
 
 

@@ -17,6 +17,7 @@ from iqa.api.report import write_report
 from iqa.errors import UserError
 from iqa.evaluation import report
 from iqa.evaluation.evaluated import PSEUDO_CAVEAT, Evaluated
+from iqa.plots import style
 from iqa.plots.report import FIGURES
 
 
@@ -29,7 +30,9 @@ def evaluated() -> Evaluated:
 @pytest.fixture(scope="module")
 def written(evaluated, tmp_path_factory):
     directory = tmp_path_factory.mktemp("visualizations")
-    return directory, write_report(evaluated, make_history(6), directory, best_epoch=4).results
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(style, "DPI", 200)  # as it is outside of tests
+        return directory, write_report(evaluated, make_history(6), directory, best_epoch=4).results
 
 
 @pytest.fixture
@@ -67,7 +70,7 @@ def test_overall_numbers_are_those_of_the_metrics_with_content_intervals(written
     pair = evaluated.predicted, evaluated.true
     found = {name: metric["value"] for name, metric in results["metrics"].items()}
     assert found == pytest.approx(metrics.scores(*pair))
-    intervals = metrics.bootstrap(*pair, groups=evaluated.table["content"])
+    intervals = metrics.bootstrap(*pair, samples=report.SAMPLES, groups=evaluated.table["content"])
     assert (results["metrics"]["srcc"]["low"], results["metrics"]["srcc"]["high"]) == intervals["srcc"]
     assert results["caveat"] == PSEUDO_CAVEAT
     assert (results["n"], results["contents"], results["best_epoch"]) == (240, 12, 4)

@@ -36,9 +36,8 @@ def pair() -> Iterator[Team]:
 
 
 @pytest.fixture
-def place(tmp_path: Path, shared_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("IQA_CACHE", str(shared_cache))
     return tmp_path
 
 

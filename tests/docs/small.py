@@ -30,13 +30,11 @@ TINY: dict[str, Any] = {
 
 @contextmanager
 def reader(folder: Path, cache: Path) -> Iterator[pytest.MonkeyPatch]:
-    """Within it this process stands in a folder as a reader of the documentation does, and draws and counts less."""
+    """Within it this process stands in a folder as a reader of the documentation does."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setenv("IQA_CACHE", str(cache))
         patch.setenv("HF_HUB_OFFLINE", "1")
-        patch.setattr("iqa.evaluation.report.SAMPLES", 50)  # draws of the bootstrap
-        patch.setattr("iqa.plots.style.DPI", 60)
         for name in [name for name in os.environ if name.startswith("MLFLOW_")]:
             patch.delenv(name)
         yield patch

@@ -18,8 +18,9 @@ from iqa.data.audit.twins.looks import SIDE
 ALIKE = 0.75
 #: The same where one of them had to be cropped or mirrored for it: the best of many tries.
 ALIKE_CHANGED = 0.85
-#: Pairs below it are not looked at again, nor are mirror images where their even parts are below the second.
-WORTH_A_LOOK, WORTH_A_MIRROR = 0.4, 0.6
+#: Pairs below it are not looked at again, nor are mirror images where their even parts are below the second. Crops are
+#: tried where large light and dark are as alike as the third: half of all tries find nothing for certain.
+WORTH_A_LOOK, WORTH_A_MIRROR, WORTH_A_CROP = 0.4, 0.6, 0.55
 #: So many neighbours of a picture are looked at again, the nearest ones.
 NEIGHBOURS = 8
 #: Side of the neighbourhood whose mean is taken from a pixel, and detail, in grey levels, below which there is none.
@@ -49,7 +50,8 @@ def near_pairs(grey: np.ndarray) -> np.ndarray:
     for pairs in _candidates(grey, coarse_detail, WORTH_A_LOOK):
         one, other = grey[pairs[:, 0]], grey[pairs[:, 1]]
         fine = np.einsum("pn,pn->p", detail(one), detail(other)) >= ALIKE
-        doubtful = np.flatnonzero(~fine)
+        lit_alike = np.einsum("pn,pn->p", shades(one), shades(other)) >= WORTH_A_CROP
+        doubtful = np.flatnonzero(~fine & lit_alike)
         if len(doubtful):
             fine[doubtful] = cropped_likeness(one[doubtful], other[doubtful]) >= ALIKE_CHANGED
         found.append(pairs[fine])

@@ -1,0 +1,72 @@
+"""Commands as a user starts them, each in a process of its own, without the seconds that every one of them imports for.
+
+A server that has imported it already forks a process for each command: `python -m MODULE ...` or `python FILE ...`.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import runpy
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pytest
+
+#: What commands spend their first seconds on.
+PRELOADED = (
+    *("torch", "torchvision", "timm", "scipy.stats", "sklearn.mixture", "pandas", "matplotlib.pyplot", "seaborn"),
+    *("pytest", "mlflow", "mlflow.pyfunc", "mlflow.store.tracking.sqlalchemy_store", "optuna", "piq", "psutil"),
+    *("iqa.api.train", "iqa.api.evaluate", "iqa.api.compare", "iqa.api.tune", "iqa.api.score", "iqa.commands.main"),
+)
+
+server = multiprocessing.get_context("forkserver")
+server.set_forkserver_preload(list(PRELOADED))
+
+
+def run_forked(
+    arguments: Sequence[str], *, cwd: Path, env: Mapping[str, str], timeout: float = 300
+) -> subprocess.CompletedProcess[str]:
+    """What `python arguments` comes to in a folder, as `subprocess.run` returns it.
+
+    Raises:
+        subprocess.TimeoutExpired: it takes longer.
+    """
+    with tempfile.TemporaryDirectory() as place:
+        said = [Path(place, name) for name in ("stdout", "stderr")]
+        process = server.Process(target=_be, args=(list(arguments), str(cwd), dict(env), *map(str, said)))
+        process.start()
+        process.join(timeout)
+        if process.exitcode is None:
+            process.kill()
+            process.join()
+            raise subprocess.TimeoutExpired(arguments, timeout)
+        return subprocess.CompletedProcess(list(arguments), process.exitcode, *(file.read_text() for file in said))
+
+
+def draw_less(patch: pytest.MonkeyPatch) -> None:
+    """Fewer draws of the bootstrap and figures of fewer pixels, which make half of the time of a small evaluation."""
+    patch.setattr("iqa.evaluation.report.SAMPLES", 50)
+    patch.setattr("iqa.plots.style.DPI", 60)
+
+
+def _be(arguments: list[str], cwd: str, env: dict[str, str], *said: str) -> None:
+    """Become the process that was asked for."""
+    os.chdir(cwd)
+    os.environ.clear()
+    os.environ.update(env)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    for number, file in enumerate(said, start=1):
+        os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND), number)
+    sys.stdin, sys.stdout, sys.stderr = open(0), open(1, "w"), open(2, "w", buffering=1)  # noqa: SIM115
+    sys.path[:0] = [cwd]
+    draw_less(pytest.MonkeyPatch())
+    if arguments[0] == "-m":
+        sys.argv = arguments[1:]
+        runpy.run_module(arguments[1], run_name="__main__", alter_sys=True)
+    else:
+        sys.argv = list(arguments)
+        runpy.run_path(arguments[0], run_name="__main__")
