@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import Any
 
 #: How long a server may take to answer.
-SECONDS = 60
+SECONDS = 90
 
 
 def fetch(address: str) -> bytes:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import io
 import os
 import pickle
-import socket
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 import torch.multiprocessing as mp
+from servers import free_port
 
 from iqa.distributed.group import joined
 
@@ -54,12 +54,6 @@ def team_of(processes: int) -> Iterator[Team]:
         for member in team.members:
             member.join(timeout=20)
             member.kill()
-
-
-def free_port() -> int:
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _serve(rank: int, processes: int, port: int, asked: Any, answers: Any) -> None:

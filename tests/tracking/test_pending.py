@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from iqa.config import ExperimentConfig
+from iqa.errors import IqaError
 from iqa.processes import this_process
 from iqa.tracking import open_run, read_run_note
 from iqa.tracking.notes import NOTE
@@ -136,7 +137,7 @@ def test_what_may_have_been_delivered_is_marked(tmp_path: Path) -> None:
 
 def test_lines_that_are_none_are_passed_over_and_do_not_spoil_the_next(tmp_path: Path) -> None:
     (tmp_path / PENDING).write_text(
-        '[]\n{}\nnull\n{"what": "tags"}\n{"by": 3, "what": "end", "run": "a"}\n{"what": "ta'
+        '[]\n{}\nnull\n{"what": "tags"}\n{"by": [], "what": "end", "run": "a"}\n{"what": "ta'
     )
     pending = Pending(tmp_path)
     pending.add(a_run("b"))
@@ -148,3 +149,14 @@ def test_a_folder_in_which_nothing_waits_gets_no_file(tmp_path: Path) -> None:
     assert pending.take() == []
     pending.keep([])
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_waits_on_a_full_disk_is_taken_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> None:
+        raise IqaError("cannot write tracking_pending.jsonl")
+
+    Pending(tmp_path).keep([a_run("first")])
+    monkeypatch.setattr("iqa.tracking.sending.pending.write_text", full)
+    assert Pending(tmp_path).take() == [a_run("first")]
+    with pytest.raises(IqaError):
+        Pending(tmp_path).keep([a_run("second")])

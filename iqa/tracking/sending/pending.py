@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
+from iqa.errors import IqaError
 from iqa.files import write_text
 from iqa.processes import is_alive, this_process
 from iqa.tracking.sending.delivery import PENDING, TRIED, Delivery
@@ -38,11 +39,13 @@ class Pending:
         me = this_process()
         with self._alone():
             lines = list(self._lines())
-            owners = {line[OWNER] for line in lines if isinstance(line.get(OWNER), str)} - {me}
+            owners = {line[OWNER] for line in lines if OWNER in line} - {me}
             living = {owner for owner in owners if is_alive(owner)}
             mine = [line for line in lines if line.get(OWNER) not in living]
             taken = [_marked(line) if line.get(OWNER) in owners else line for line in mine]
-            self._write([line for line in lines if line.get(OWNER) in living] + [{**line, OWNER: me} for line in taken])
+            theirs = [line for line in lines if line.get(OWNER) in living]
+            with suppress(OSError, IqaError):  # on a full disk they are sent all the same
+                self._write(theirs + [{**line, OWNER: me} for line in taken])
         return [{key: value for key, value in line.items() if key != OWNER} for line in taken]
 
     def keep(self, deliveries: Sequence[Delivery]) -> None:
@@ -75,7 +78,9 @@ class Pending:
         from filelock import FileLock
 
         assert self._file is not None
-        with FileLock(self._file.with_name(f".{self._file.name}.lock")):
+        with ExitStack() as lock:
+            with suppress(OSError):  # nobody writes where nobody may
+                lock.enter_context(FileLock(self._file.with_name(f".{self._file.name}.lock")))
             yield
 
     def _lines(self) -> Iterator[Delivery]:
@@ -87,6 +92,8 @@ class Pending:
             except ValueError:
                 continue  # cut short by a crash
             if isinstance(delivery, dict) and {"what", "run"} <= delivery.keys():
+                if not isinstance(delivery.get(OWNER, ""), str):
+                    del delivery[OWNER]
                 yield delivery
 
     def _write(self, lines: Sequence[Delivery]) -> None:
