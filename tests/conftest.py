@@ -30,9 +30,9 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 
 #: Files that take minutes: begun first, so that no core waits for the last of them.
 LONG = (
-    *("test_protocol", "test_tune_end_to_end", "test_ensemble", "test_end_to_end", "test_tracking", "test_docs"),
-    *("test_readme", "test_learning", "test_library", "test_compare_end_to_end", "test_onnx", "test_faults"),
-    "test_score_images",
+    *("test_docs", "test_tune_end_to_end", "test_ui", "test_library", "test_faults", "test_ensemble", "test_onnx"),
+    *("test_readme", "test_protocol", "test_end_to_end", "test_compare_end_to_end", "test_report", "test_learning"),
+    *("test_score_images", "test_tracking"),
 )
 
 
