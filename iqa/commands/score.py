@@ -9,7 +9,6 @@ With `--engine spark` a cluster reads and scores the pictures, on any file syste
 from __future__ import annotations
 
 import argparse
-import os
 from typing import TYPE_CHECKING, Any
 
 from iqa.commands.cli import NO_INTERVALS, NOT_CALIBRATED, add_processes, parser_for, show_link
@@ -37,9 +36,6 @@ def main(arguments: list[str]) -> None:
     if wanted_elsewhere(processes := given.pop("processes")):
         run_in_processes(processes, "score", arguments)
         return
-    # Read when torch is imported. Threads that decode share the processors with those that multiply, which would wait
-    # for each other by spinning and starve them (5 images/s instead of 25 on a busy machine).
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # Imported late: --help must not wait for torch.
     from iqa.api.score import score
 

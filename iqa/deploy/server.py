@@ -199,8 +199,6 @@ class Server:
             environment.setdefault(name, str(self.threads))
         for name, value in MEMORY.items():
             environment.setdefault(name, value)
-        # Threads that decode share the processors with those that multiply, which would starve them by spinning.
-        environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         # A worker that loads torch may not answer its parent for seconds, who would take it for dead.
         environment.setdefault("UVICORN_TIMEOUT_WORKER_HEALTHCHECK", "120")
         environment.setdefault("UVICORN_TIMEOUT_GRACEFUL_SHUTDOWN", str(int(GRACE) - 2))
