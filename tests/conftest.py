@@ -49,12 +49,17 @@ def _no_surprises(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name)
 
 
+#: Handlers of signals as pytest has them.
+HANDLERS = {name: signal.getsignal(name) for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+
+
 @pytest.fixture(autouse=True)
 def _handlers_stay() -> Iterator[None]:
-    """A command that a test runs in this process sets handlers of signals, which the next test must not find."""
-    handlers = {name: signal.getsignal(name) for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    """A command that runs in this process sets handlers of signals, which no test must find: nor those of fixtures."""
+    for name, handler in HANDLERS.items():
+        signal.signal(name, handler)
     yield
-    for name, handler in handlers.items():
+    for name, handler in HANDLERS.items():
         signal.signal(name, handler)
 
 

@@ -90,7 +90,7 @@ def test_a_folder_becomes_a_table_figures_and_a_summary(command: Command, photos
     assert {"scores.csv", "summary.json", "histogram.png", "contact_sheet.png"} < {p.name for p in output.iterdir()}
     for name in ("histogram.png", "contact_sheet.png"):
         assert str(output / name) in said
-        assert min(Image.open(output / name).size) >= 600
+        assert min(Image.open(output / name).size) >= 200  # 60 dots an inch in tests
 
     table = table_of(output)
     assert list(table.columns) == COLUMNS

@@ -143,7 +143,7 @@ def read_workbook(path: Path, data: bytes) -> Sheet:
     return Sheet(
         rows=[[*row[left:], *[""] * (width - len(row))] for _, row in rows],
         lines=[number for number, _ in rows],
-        unit="rows",
+        unit="row",
         parted=f"sheet {shown(sheet.title)!r}",
         remarks=[f"NOT read: {len(others)} more sheets, {some(others)}"] if others else [],
         place=f"sheet {shown(sheet.title)!r}" + (f", one of {len(filled)}" if others else ""),
