@@ -104,7 +104,8 @@ def test_one_that_is_killed_ends_the_other_and_leaves_no_run_running(
     assert log.read_text().count("error:") == 1
     client = MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
     (run,) = client.search_runs([each.experiment_id for each in client.search_experiments()])
-    assert run.info.status == "FAILED"
+    # By what the other one meets first: that its peer is gone, or that it is asked to stop.
+    assert run.info.status in ("FAILED", "KILLED")
 
 
 def wait_for(what: Callable[[], bool], seconds: float = 120) -> None:
