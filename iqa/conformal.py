@@ -91,7 +91,7 @@ class Intervals:
             own = said.component == component
             if own.any():
                 factor[own] = _quantile(ratios, coverage)
-        half = factor * np.exp(said.signs @ self.weights + self.bias)
+        half = factor * _error(said.signs @ self.weights + self.bias)
         return (said.score - half).clip(0, 1), (said.score + half).clip(0, 1)
 
     def to_dict(self) -> dict[str, Any]:
@@ -133,7 +133,7 @@ def fit_intervals(said: Said, true: ArrayLike) -> tuple[Intervals | None, str]:
     target = np.log(error + ALIKE)
     # What is expected of a picture is told by the others, as of a new one.
     expected = cross_val_predict(expect, said.signs, target, cv=KFold(FOLDS, shuffle=True, random_state=0))
-    relative = error / np.exp(expected)
+    relative = error / _error(expected)
     ratios = {-1: np.sort(relative)}
     for component in range(said.responsibilities.shape[1]):
         own = relative[said.component == component]
@@ -142,6 +142,11 @@ def fit_intervals(said: Said, true: ArrayLike) -> tuple[Intervals | None, str]:
     scaler, ridge = expect.fit(said.signs, target)
     weights = np.asarray(ridge.coef_ / scaler.scale_)
     return Intervals(weights, float(ridge.intercept_ - scaler.mean_ @ weights), ratios), ""
+
+
+def _error(logarithm: Vector) -> Vector:
+    """The error [N] that is expected by its logarithm. None is larger than the scale, however unlike a picture is."""
+    return np.exp(np.minimum(logarithm, np.log(1 + ALIKE)))
 
 
 def p_values(known: Vector, values: Vector) -> Vector:

@@ -77,6 +77,18 @@ def test_more_certainty_than_the_pictures_allow_takes_the_whole_scale() -> None:
     assert (high == 1).all()
 
 
+def test_a_picture_unlike_all_that_were_held_out_overflows_nothing() -> None:
+    said, true = pictures(200, 0)
+    shares = np.zeros((200, 3))
+    shares[:, 0] = 1 - 1e-9 * np.abs(true - said.score)  # all of one component, but for what grows with the error
+    intervals, _ = fit_intervals(Said(said.score, said.spread, shares), true)
+    assert intervals is not None
+    other = Said(said.score[:1], said.spread[:1], np.array([[0.0, 1.0, 0.0]]))
+    with np.errstate(over="raise"):
+        low, high = intervals(other, 0.9)
+    assert 0 <= low[0] <= high[0] <= 1
+
+
 def test_few_pictures_give_none_and_say_so() -> None:
     intervals, note = fit_intervals(*pictures(LEAST - 1, 0))
     assert intervals is None
