@@ -27,6 +27,8 @@ Vector = NDArray[np.float64]
 LEAST, LEAST_OF_COMPONENT = 50, 100
 #: Share of the scale that is added to an error before its logarithm is taken: smaller errors are all alike.
 ALIKE = 0.02
+#: Logarithm of the largest error that is expected of a picture, however unlike others it is: that of the whole scale.
+LARGEST = float(np.log(1 + ALIKE))
 PENALTIES = np.logspace(-1, 4, 11)
 FOLDS = 5
 
@@ -145,8 +147,8 @@ def fit_intervals(said: Said, true: ArrayLike) -> tuple[Intervals | None, str]:
 
 
 def _error(logarithm: Vector) -> Vector:
-    """The error [N] that is expected by its logarithm. None is larger than the scale, however unlike a picture is."""
-    return np.exp(np.minimum(logarithm, np.log(1 + ALIKE)))
+    """The error [N] that is expected, from its logarithm."""
+    return np.exp(np.minimum(logarithm, LARGEST))
 
 
 def p_values(known: Vector, values: Vector) -> Vector:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from iqa.conformal import Intervals, Said, Vector
+from iqa.conformal import LARGEST, Intervals, Said, Vector
 from iqa.metrics import LogisticFit
 from iqa.model.backbone.fused import folded
 from iqa.model.quality import QualityModel
@@ -86,7 +86,7 @@ class PeopleScale(nn.Module):
         if responsibilities is not None:
             signs = torch.cat([signs, responsibilities], dim=1)
             factor = self.factors[responsibilities.argmax(dim=1)]
-        half = factor * torch.exp(signs @ self.weights + self.bias)
+        half = factor * torch.exp((signs @ self.weights + self.bias).clamp(max=LARGEST))
         return [(mapped - half).clamp(0, 1), (mapped + half).clamp(0, 1)]
 
     def _mapped(self, score: Tensor) -> Tensor:
