@@ -81,7 +81,10 @@ def contents(folder: Path) -> dict[str, tuple[bytes, int]]:
 # What is written
 
 
-def test_a_folder_becomes_a_table_figures_and_a_summary(command: Command, photos: Path, experiment: Path) -> None:
+def test_a_folder_becomes_a_table_figures_and_a_summary(
+    command: Command, photos: Path, experiment: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("iqa.plots.style.DPI", 200)  # as it is outside of tests
     import iqa
 
     code, said, _ = command("--input", "photos")
@@ -90,7 +93,7 @@ def test_a_folder_becomes_a_table_figures_and_a_summary(command: Command, photos
     assert {"scores.csv", "summary.json", "histogram.png", "contact_sheet.png"} < {p.name for p in output.iterdir()}
     for name in ("histogram.png", "contact_sheet.png"):
         assert str(output / name) in said
-        assert min(Image.open(output / name).size) >= 200  # 60 dots an inch in tests
+        assert min(Image.open(output / name).size) >= 600
 
     table = table_of(output)
     assert list(table.columns) == COLUMNS
