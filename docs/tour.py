@@ -120,21 +120,21 @@ for name in PHOTOGRAPHS:
 pd.DataFrame(rows).to_csv("own/scores.csv", index=False)
 
 # %% [markdown]
-# Look before you train: the audit reads every picture once and lists what would spoil a training.
+# Look before you train: the audit reads every picture once and lists what would spoil a training. It knows which
+# pictures belong together, and writes a page that shows them.
 
 # %%
-from iqa.config import DataConfig
-from iqa.data.audit.auditing import audit, settle
-
-OWN = {"dataset": "csv", "root": "own", "csv": "scores.csv", "image_root": "pictures", "score_range": (1, 5)}
-place, _ = settle(DataConfig(**OWN))
-for finding in audit(place).findings:
+audited = iqa.audit("own")
+for finding in audited.findings:
     print(finding)
+print(audited.folder / "audit.html")
 
 # %% [markdown]
 # Then it is one more experiment.
 
 # %%
+OWN = {"dataset": "csv", "root": "own", "csv": "scores.csv", "image_root": "pictures", "score_range": (1, 5)}
+
 mine = iqa.train(
     "quick_test",
     settings={

@@ -16,6 +16,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from iqa.api.audit import audit
     from iqa.api.compare import compare
     from iqa.api.ensemble import ensemble
     from iqa.api.evaluate import evaluate
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from iqa.deploy.loading import load
     from iqa.deploy.promotion import promote
 
-__all__ = ["compare", "ensemble", "evaluate", "export", "load", "promote", "score", "train", "tune"]
+__all__ = ["audit", "compare", "ensemble", "evaluate", "export", "load", "promote", "score", "train", "tune"]
 __version__ = "0.2.0"
 
 _HOMES = {"export": "iqa.deploy.export.exporting", "load": "iqa.deploy.loading", "promote": "iqa.deploy.promotion"}

@@ -19,7 +19,11 @@ MARK = re.compile(r"^<!-- generated: (\w+) -->$", flags=re.MULTILINE)
 #: The end of a line within Chinese text, which a browser would show as a space.
 SPLIT = re.compile(r"(?<=[\u3000-\u9fff\uff00-\uffef])\n(?=[\u3000-\u9fff\uff00-\uffef])")
 #: Files outside of `docs/` that links name where they stand, and their pages on the site.
-OUTSIDE = {"CONTRIBUTING.md": "/reference/contributing.md", "benchmarks/RESULTS.md": "/reference/results.md"}
+OUTSIDE = {
+    "CONTRIBUTING.md": "/reference/contributing.md",
+    "benchmarks/RESULTS.md": "/reference/results.md",
+    "benchmarks/TRIED.md": "/reference/tried.md",
+}
 
 
 def expand(page: str) -> str:

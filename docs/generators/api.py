@@ -8,14 +8,15 @@ import iqa
 
 #: What the functions return, by what it is for; their public members are described with them.
 RETURNED = {
-    "What training, testing and comparing return": (
-        "iqa.api.results.Result",
-        "iqa.api.results.TrainingResult",
-        "iqa.api.results.EvaluationResult",
-        "iqa.api.results.RepeatsResult",
-        "iqa.api.results.ComparisonResult",
-        "iqa.api.results.TuningResult",
-        "iqa.api.results.ScoringResult",
+    "What functions return": (
+        "iqa.api.results.result.Result",
+        "iqa.api.results.experiments.TrainingResult",
+        "iqa.api.results.experiments.EvaluationResult",
+        "iqa.api.results.experiments.RepeatsResult",
+        "iqa.api.results.experiments.ComparisonResult",
+        "iqa.api.results.experiments.TuningResult",
+        "iqa.api.results.pictures.ScoringResult",
+        "iqa.api.results.pictures.AuditResult",
         "iqa.records.EpochRecord",
     ),
     "A loaded model": ("iqa.scoring.base.PictureScorer", "iqa.scoring.ensemble.Ensemble"),

@@ -1,4 +1,4 @@
-"""One MLflow run per training, one per evaluation as its child, and one per folder of scored pictures."""
+"""One MLflow run per training, one per evaluation as its child, one per folder of scored pictures, one per audit."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ SYSTEM_METRICS_SECONDS = 5
 def open_run(
     config: ExperimentConfig,
     *,
-    role: Literal["train", "split", "evaluate", "ensemble", "score", "tune", "compare"],
+    role: Literal["audit", "train", "split", "evaluate", "ensemble", "score", "tune", "compare"],
     name: str,
     parent: str | None = None,
     run_id: str | None = None,
     directory: Path | None = None,
     tags: dict[str, Any] | None = None,
 ) -> Iterator[Tracker]:
-    """Open the run of a training, an evaluation, a scoring, a study or a comparison; it ends as its block does.
+    """Open the run of an audit, a training, a test, a scoring, a study or a comparison; it ends as its block does.
 
     The end is FINISHED, FAILED or KILLED.
 
@@ -104,12 +104,10 @@ def _experiment_of(outbox: Outbox, run: str) -> str | None:
 
 def standard_tags(config: ExperimentConfig, role: str) -> dict[str, Any]:
     """Tags by which the run table is filtered; MLflow adds user, source file and git commit."""
-    return {
-        "role": role,
-        "backbone": config.model.backbone,
-        "dataset": config.data.dataset,
-        "device": config.training.device,
-    }
+    tags = {"role": role, "dataset": config.data.dataset}
+    if role == "audit":  # which no model takes part in
+        return tags
+    return tags | {"backbone": config.model.backbone, "device": config.training.device}
 
 
 def _brought(

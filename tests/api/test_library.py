@@ -53,6 +53,11 @@ def place(tmp_path_factory: pytest.TempPathFactory, shared_cache: Path) -> Itera
         (folder / "photos").mkdir()
         for number in range(4):
             picture(number).save(folder / "photos" / f"{number}.png")
+        (folder / "rated").mkdir()
+        for number in range(20):
+            picture(number).save(folder / "rated" / f"{number}.png")
+        rows = [f"{number}.png,{1 + number % 5}" for number in range(20)]
+        (folder / "rated" / "scores.csv").write_text("\n".join(["image,mos", *rows]))
         yield folder
 
 
@@ -64,6 +69,7 @@ CALLS: dict[str, Callable[[], Any]] = {
     "tune": lambda: iqa.tune(tiny("first"), trials=3),
     "ensemble": lambda: iqa.ensemble(["experiments/first", "experiments/second"], skip_tsne=True),
     "score": lambda: iqa.score("experiments/first", "photos"),
+    "audit": lambda: iqa.audit("rated"),
 }
 
 

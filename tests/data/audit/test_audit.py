@@ -50,7 +50,7 @@ def messy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def ended(*arguments: str) -> int:
     try:
-        main(["audit", *arguments])
+        main(["audit", *arguments, "--tracking.enabled", "false"])
     except SystemExit as end:
         return int(end.code or 0)
     return 0

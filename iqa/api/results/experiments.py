@@ -1,71 +1,21 @@
-"""What a call of the library gives back: the outcome in a line, in a notebook, and as a figure."""
+"""What is given back of experiments: trained, tested, on several splits, compared, tuned."""
 
 from __future__ import annotations
 
-import base64
-import html
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from iqa.api.results.result import MEASURES, Result, number, with_interval
 from iqa.config import ExperimentConfig
 from iqa.errors import UserError, nearest
 from iqa.records import EpochRecord
 
 if TYPE_CHECKING:
-    import pandas as pd
     from matplotlib.figure import Figure
 
     from iqa.evaluation.report import Report
-
-#: Figures of merit as a reader writes them.
-MEASURES = {"srcc": "SRCC", "plcc": "PLCC", "krcc": "KRCC", "rmse": "RMSE"}
-
-
-class Result:
-    """An outcome with its files.
-
-    Attributes:
-        folder: where its files are.
-        link: address of MLflow's table of runs; None where nothing is tracked, or the server does not answer.
-    """
-
-    folder: Path
-    link: str | None
-
-    def figures(self) -> list[tuple[str, str]]:
-        """Figures of merit in words: what, and how much."""
-        raise TypeError(f"{type(self).__name__} has no figures of merit")
-
-    def pictures(self) -> list[Path]:
-        """The PNG files in its folder."""
-        return sorted(self.folder.glob("*.png"))
-
-    def plot(self) -> Figure:
-        """The figure that says most."""
-        raise TypeError(f"{type(self).__name__} has no figure")
-
-    @property
-    def title(self) -> str:
-        return f"{type(self).__name__} in {self.folder}"
-
-    def __repr__(self) -> str:
-        told = ", ".join(f"{name} {value}" for name, value in self.figures())
-        return f"<{self.title}: {told}>"
-
-    def _repr_html_(self) -> str:
-        """Figures of merit and pictures, for a notebook."""
-        rows = "".join(
-            f"<tr><th style='text-align:left'>{html.escape(name)}</th><td>{html.escape(value)}</td></tr>"
-            for name, value in self.figures()
-        )
-        pictures = "".join(
-            f"<img alt='{html.escape(path.stem)}' style='max-width:48%' "
-            f"src='data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}'>"
-            for path in self.pictures()
-        )
-        return f"<h4>{html.escape(self.title)}</h4><table>{rows}</table>{pictures}"
 
 
 @dataclass(frozen=True, repr=False)
@@ -94,7 +44,7 @@ class TrainingResult(Result):
         told = [("epochs", str(len(self.history)))]
         if best := self.best:
             told += [("best epoch", str(best.epoch))]
-            told += [(f"validation {shown}", _number(getattr(best, f"val_{name}"))) for name, shown in MEASURES.items()]
+            told += [(f"validation {shown}", number(getattr(best, f"val_{name}"))) for name, shown in MEASURES.items()]
         return [*told, ("against", self.score_name)]
 
     def pictures(self) -> list[Path]:
@@ -136,8 +86,8 @@ class EvaluationResult(Result):
 
     def figures(self) -> list[tuple[str, str]]:
         results = self.results
-        whole = [(label, _with_interval(results["metrics"][name])) for name, label in MEASURES.items()]
-        within = [(f"SRCC within {name}", _number(part["srcc"])) for name, part in results["by_subset"].items()]
+        whole = [(label, with_interval(results["metrics"][name])) for name, label in MEASURES.items()]
+        within = [(f"SRCC within {name}", number(part["srcc"])) for name, part in results["by_subset"].items()]
         return [("pictures", str(results["n"])), *whole, *within, ("against", results["score_name"])]
 
     def plot(self, name: str = "predictions_scatter") -> Figure:
@@ -210,7 +160,7 @@ class ComparisonResult(Result):
         rows = []
         for part in self.found["experiments"]:
             verdict = (part["difference"] or {"verdict": "best by validation"})["verdict"]
-            rows.append((part["name"], f"test SRCC {_with_interval(part['srcc'])}: {verdict}"))
+            rows.append((part["name"], f"test SRCC {with_interval(part['srcc'])}: {verdict}"))
         return rows
 
     def plot(self) -> Figure:
@@ -250,51 +200,3 @@ class TuningResult(Result):
         from iqa.plots.several.tuning import recommendation
 
         return recommendation(self.findings)
-
-
-@dataclass(frozen=True, repr=False)
-class ScoringResult(Result):
-    """Pictures scored.
-
-    Attributes:
-        folder: with the table, summary.json and the figures.
-        summary: what summary.json holds.
-        table: a row for each picture: image, score, calibrated, cluster, log_likelihood, error.
-    """
-
-    folder: Path
-    summary: dict[str, Any]
-    table: pd.DataFrame
-    link: str | None = None
-
-    @property
-    def title(self) -> str:
-        return f"scores by {self.summary['experiment']} in {self.folder}"
-
-    def figures(self) -> list[tuple[str, str]]:
-        counts = [(name, str(self.summary[name])) for name in ("pictures", "scored", "unreadable")]
-        spread = self.summary["score"] or {}
-        return counts + [(name, _number(spread[name])) for name in ("mean", "median", "min", "max") if spread]
-
-    def plot(self) -> Figure:
-        """How the scores spread.
-
-        Raises:
-            UserError: no picture was scored.
-        """
-        from iqa.plots.scores import score_histogram
-
-        scores = self.table["score"].dropna().to_numpy()
-        if not len(scores):
-            raise UserError("no picture was scored, so there is nothing to draw")
-        return score_histogram(scores, score_name=self.summary["score_name"], title=self.title)
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4f}"
-
-
-def _with_interval(part: Mapping[str, float | None]) -> str:
-    if part["low"] is None or part["high"] is None:
-        return _number(part["value"])
-    return f"{_number(part['value'])} [{part['low']:.4f}, {part['high']:.4f}]"
