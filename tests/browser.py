@@ -15,7 +15,7 @@ from typing import Any
 
 from places import ROOT
 from playwright.sync_api import Page, sync_playwright
-from servers import free_port, started
+from servers import LEAN, free_port, started
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FLAGS = [
@@ -60,7 +60,7 @@ def served(folder: Path) -> Iterator[str]:
         [sys.executable, "-m", "mlflow", "ui", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"],
         f"{address}/health",
         cwd=folder,
-        env=environment | {"MLFLOW_DISABLE_TELEMETRY": "true"},
+        env=environment | LEAN,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     ):

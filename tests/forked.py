@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 #: What commands spend their first seconds on.
 PRELOADED = (
@@ -48,9 +49,20 @@ def run_forked(
 
 
 def draw_less(patch: pytest.MonkeyPatch) -> None:
-    """Fewer draws of the bootstrap and figures of fewer pixels, which make half of the time of a small evaluation."""
+    """Fewer draws of the bootstrap and plain figures of few pixels: these take half of a small evaluation's time."""
     patch.setattr("iqa.evaluation.report.SAMPLES", 50)
     patch.setattr("iqa.plots.style.DPI", 60)
+    patch.setattr("iqa.plots.style.ConstrainedLayoutEngine", _unlaid)
+
+
+def draw_fully(patch: pytest.MonkeyPatch) -> None:
+    """Figures as they are outside of tests, for those who look at them."""
+    patch.setattr("iqa.plots.style.DPI", 200)
+    patch.setattr("iqa.plots.style.ConstrainedLayoutEngine", ConstrainedLayoutEngine)
+
+
+def _unlaid(**_: float) -> None:
+    """No layout: finding one takes as long as drawing."""
 
 
 def _be(arguments: list[str], cwd: str, env: dict[str, str], *said: str) -> None:

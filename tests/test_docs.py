@@ -202,7 +202,7 @@ TOUR_SMALLER = {
     '"data.train_samples": 300': '"data.train_samples": 100',
     '"data.val_samples": 100': '"data.val_samples": 60',
     '"data.test_samples": 100': '"data.test_samples": 60',
-    '"training.epochs": 6': '"training.epochs": 3',
+    '"training.epochs": 6': '"training.epochs": 3, "model.backbone": "test_resnet", "model.pretrained": False',
 }
 
 

@@ -22,7 +22,7 @@ import pytest
 import yaml
 from pages import READMES, blocks, commands, prose, read
 from places import ROOT
-from servers import fetch, free_port, started
+from servers import LEAN, fetch, free_port, started
 from small import TINY, do, reader, smaller
 from tiny_model import picture
 
@@ -129,8 +129,7 @@ def followed(
     folder = tmp_path_factory.mktemp("readme")
     place_database(folder / "mlflow.db")
     with reader(folder, shared_cache):
-        lean = {"OMP_NUM_THREADS": "1", "MLFLOW_DISABLE_TELEMETRY": "true"}
-        lean |= {"MLFLOW_WORKERS": "1", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # of `make ui`
+        lean = LEAN | {"MLFLOW_WORKERS": "1", "OMP_NUM_THREADS": "1"}
         someone = Reader(folder, {**os.environ, "PYTHONPATH": str(ROOT), **lean})
         check_out()
         someone.shell("make --touch venv")

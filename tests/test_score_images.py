@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from forked import draw_fully
 from PIL import Image
 from places import ROOT
 from tiny_model import picture, write_experiment
@@ -84,7 +85,7 @@ def contents(folder: Path) -> dict[str, tuple[bytes, int]]:
 def test_a_folder_becomes_a_table_figures_and_a_summary(
     command: Command, photos: Path, experiment: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("iqa.plots.style.DPI", 200)  # as it is outside of tests
+    draw_fully(monkeypatch)
     import iqa
 
     code, said, _ = command("--input", "photos")

@@ -60,6 +60,8 @@ intervals (`_low`, `_high`)
 - `model/parameters_millions`: size of the model; `speed/median_images_per_second`: pictures a second in training
 - `model.backbone`, `model.n_clusters` (0: no mixture), `data.dataset`: what was trained on what
 
+The search shows trainings alone; `tags.role = 'audit'` shows audits, and `'score'`, `'compare'` or `'tune'` those.
+
 Runs of earlier versions have these figures under other names:
 
 """

@@ -8,6 +8,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from forked import draw_fully
 from made_up import make_evaluated, make_history
 from PIL import Image
 
@@ -17,7 +18,6 @@ from iqa.api.report import write_report
 from iqa.errors import UserError
 from iqa.evaluation import report
 from iqa.evaluation.evaluated import PSEUDO_CAVEAT, Evaluated
-from iqa.plots import style
 from iqa.plots.report import FIGURES
 
 
@@ -31,7 +31,7 @@ def evaluated() -> Evaluated:
 def written(evaluated, tmp_path_factory):
     directory = tmp_path_factory.mktemp("visualizations")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(style, "DPI", 200)  # as it is outside of tests
+        draw_fully(patch)
         return directory, write_report(evaluated, make_history(6), directory, best_epoch=4).results
 
 

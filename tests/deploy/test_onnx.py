@@ -7,7 +7,8 @@ import multiprocessing
 import pickle
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -288,6 +289,25 @@ def test_how_far_a_file_may_differ(found: tuple[float, float | None], weights: s
     else:
         with pytest.raises(IqaError, match="no file is left"):
             proof.refuse_disagreement(agreement, weights)
+
+
+@dataclass
+class Answers:
+    """What gives pictures these scores."""
+
+    scores: np.ndarray
+    calibration: None = None
+
+    def score(self, pictures: Sequence[object], *, on_error: str) -> pd.DataFrame:
+        columns = ("low", "high", "calibrated", "calibrated_low", "calibrated_high", "cluster", "error")
+        return pd.DataFrame({"score": self.scores, **dict.fromkeys(columns, np.nan)})
+
+
+@pytest.mark.parametrize(("spread", "ordered"), [(1e-6, True), (1e-2, False)])
+def test_what_rounding_swaps_is_no_other_order(spread: float, ordered: bool) -> None:
+    ours = 0.5 + spread * np.random.default_rng(0).uniform(size=24)
+    found = proof.compare(Answers(ours), Answers(ours[::-1].copy()), Examples([b""] * 24, "drawn", None))
+    assert (found.srcc == 1) is ordered
 
 
 def test_people_are_asked_where_they_scored(experiment: Path) -> None:

@@ -15,7 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from servers import free_port, started
+from servers import LEAN, free_port, started
 
 #: Headers that concern one connection alone.
 HOP_BY_HOP = {"connection", "transfer-encoding", "keep-alive", "content-length", "host"}
@@ -122,7 +122,7 @@ def mlflow_server(folder: Path) -> Iterator[str]:
         command,
         f"{address}/health",
         cwd=folder,
-        env=environment | {"MLFLOW_DISABLE_TELEMETRY": "true"},
+        env=environment | LEAN,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     ):

@@ -18,7 +18,8 @@ from iqa.scoring.scale import Calibration
 MOST_DIFFERENCE, LEAST_SRCC = 1e-3, 0.9999
 #: The order that one of 8-bit weights must keep.
 LEAST_SRCC_OF_INT8 = 0.98
-#: Scores that differ by less, as a share of the scale, are taken for equal where ranks are compared.
+#: A picture's two scores that differ by less, as a share of the scale, are taken for one where ranks are compared: what
+#: rounds differently must not count as another order among pictures of nearly the same score.
 ALIKE = 1e-5
 
 
@@ -58,12 +59,12 @@ def compare(checkpoint: PictureScorer, file: PictureScorer, examples: Examples) 
     if theirs["score"][read].isna().any():
         raise IqaError("the exported model gives no score to a picture", got=_reason(theirs[read]))
     ours, theirs = ours[read], theirs[read]
-    scores = [np.round(table["score"] / ALIKE) for table in (ours, theirs)]
+    same = (ours["score"] - theirs["score"]).abs() < ALIKE
     people = None if examples.people is None else examples.people[read.to_numpy()]
     return Agreement(
         pictures=len(ours),
         max_difference=_difference(ours, theirs, checkpoint.calibration),
-        srcc=_known(srcc(*scores)) if len(ours) > 1 else None,
+        srcc=_known(srcc(ours["score"], theirs["score"].mask(same, ours["score"]))) if len(ours) > 1 else None,
         same_cluster=None if ours["cluster"].isna().all() else float((ours["cluster"] == theirs["cluster"]).mean()),
         srcc_of_checkpoint=None if people is None else _known(srcc(ours["score"], people)),
         srcc_of_file=None if people is None else _known(srcc(theirs["score"], people)),

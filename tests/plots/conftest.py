@@ -1,0 +1,11 @@
+"""Figures are looked at here: they are drawn as users have them."""
+
+from __future__ import annotations
+
+import pytest
+from forked import draw_fully
+
+
+@pytest.fixture(autouse=True)
+def _draws_fully(monkeypatch: pytest.MonkeyPatch) -> None:
+    draw_fully(monkeypatch)
