@@ -208,15 +208,12 @@ TOUR_SMALLER = {
 
 @pytest.fixture(scope="module")
 def followed(
-    tmp_path_factory: pytest.TempPathFactory,
-    shared_cache: Path,
-    place_database: Callable[[Path], None],
-    one_thread: None,
+    tmp_path_factory: pytest.TempPathFactory, place_database: Callable[[Path], None], one_thread: None
 ) -> Iterator[Path]:
     """A folder in which the tutorial was followed, command by command, with tiny configs."""
     folder = tmp_path_factory.mktemp("tutorial")
     place_database(folder / "mlflow.db")
-    with reader(folder, shared_cache):
+    with reader(folder):
         script = ""
         for block in blocks(read(ROOT / "docs" / "tutorial.md")):
             if block.language == "python":

@@ -88,7 +88,7 @@ class Project:
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory, shared_cache: Path) -> Project:
+def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """Trained and evaluated by `mlflow run`, with one setting overridden by -P."""
     root = tmp_path_factory.mktemp("project")
     for name in ("iqa", "pipelines", "configs"):
@@ -98,7 +98,7 @@ def project(tmp_path_factory: pytest.TempPathFactory, shared_cache: Path) -> Pro
     (root / "configs" / "tiny.json").write_text(TINY)
     binaries = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = {k: v for k, v in os.environ.items() if not k.startswith("MLFLOW_") and k != "PYTHONPATH"}
-    project = Project(root, {**environment, "PATH": binaries, "IQA_CACHE": str(shared_cache)})
+    project = Project(root, {**environment, "PATH": binaries})
     launch = ("mlflow", "run", ".", "--env-manager", "local")
     project.run(*launch, "-e", "train", "-P", "config=configs/tiny.json", "-P", "model.n_clusters=3")
     project.run(*launch, "-e", "evaluate", "-P", "experiment=experiments/tiny")

@@ -114,12 +114,11 @@ TINY: dict[str, Any] = {
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory, shared_cache: Path) -> Iterator[Path]:
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Where two experiments were trained, each on two splits."""
     root = tmp_path_factory.mktemp("user")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
-        patch.setenv("IQA_CACHE", str(shared_cache))
         for name, clusters in (("clusters", 2), ("none", 0)):
             model = TINY["model"] | {"n_clusters": clusters}
             (root / f"{name}.json").write_text(json.dumps({"experiment_name": name, **TINY, "model": model}))

@@ -92,7 +92,7 @@ def test_what_is_installed_is_what_is_pinned() -> None:
 def test_what_a_served_model_asks_for_is_pinned() -> None:
     from iqa.tracking.models.logged import requirements
 
-    assert exact(requirements()).items() <= pins("requirements.txt").items()
+    assert exact(requirements(Path("best_model.pth"))).items() <= pins("requirements.txt").items()
 
 
 @pytest.mark.parametrize(

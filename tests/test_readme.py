@@ -120,15 +120,12 @@ class Reader:
 
 @pytest.fixture(scope="module")
 def followed(
-    tmp_path_factory: pytest.TempPathFactory,
-    shared_cache: Path,
-    place_database: Callable[[Path], None],
-    one_thread: None,
+    tmp_path_factory: pytest.TempPathFactory, place_database: Callable[[Path], None], one_thread: None
 ) -> Iterator[Reader]:
     """Somebody who followed README block by block, in a folder like a checkout in which everything is installed."""
     folder = tmp_path_factory.mktemp("readme")
     place_database(folder / "mlflow.db")
-    with reader(folder, shared_cache):
+    with reader(folder):
         lean = LEAN | {"MLFLOW_WORKERS": "1", "OMP_NUM_THREADS": "1"}
         someone = Reader(folder, {**os.environ, "PYTHONPATH": str(ROOT), **lean})
         check_out()

@@ -46,10 +46,10 @@ FIGURES = {
 }  # fmt: skip
 
 
-def command(root: Path, cache: Path, *arguments: str, exit_code: int = 0) -> str:
+def command(root: Path, *arguments: str, exit_code: int = 0) -> str:
     environment = {k: v for k, v in os.environ.items() if not k.startswith("MLFLOW_") and k != "PYTHONPATH"}
     binaries = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    environment |= {"PATH": binaries, "IQA_CACHE": str(cache)}
+    environment |= {"PATH": binaries}
     if arguments[0] == "python":
         finished = run_forked(arguments[1:], cwd=root, env=environment)
     else:
@@ -60,9 +60,7 @@ def command(root: Path, cache: Path, *arguments: str, exit_code: int = 0) -> str
 
 
 @pytest.fixture(scope="module")
-def project(
-    tmp_path_factory: pytest.TempPathFactory, shared_cache: Path, place_database: Callable[[Path], None]
-) -> Path:
+def project(tmp_path_factory: pytest.TempPathFactory, place_database: Callable[[Path], None]) -> Path:
     root = tmp_path_factory.mktemp("study")
     place_database(root / "mlflow.db")
     for name in ("iqa", "pipelines"):
@@ -71,7 +69,7 @@ def project(
         shutil.copy(ROOT / name, root / name)
     (root / "tiny.json").write_text(json.dumps(STUDY))
     launch = ("mlflow", "run", ".", "-e", "tune", "--env-manager", "local")
-    command(root, shared_cache, *launch, "-P", "config=tiny.json", "-P", "trials=9")
+    command(root, *launch, "-P", "config=tiny.json", "-P", "trials=9")
     return root
 
 
@@ -120,7 +118,7 @@ def test_its_pictures_are_artifacts(project: Path) -> None:
     assert held >= FILES | FIGURES | {"images"}
 
 
-def test_the_tuned_config_says_where_it_comes_from_and_trains(project: Path, shared_cache: Path) -> None:
+def test_the_tuned_config_says_where_it_comes_from_and_trains(project: Path) -> None:
     path = project / "configs" / "tuned" / "tiny.json"
     head = path.read_text().splitlines()
     assert head[0].startswith("// Recommended by the study tiny: 9 trials")
@@ -130,18 +128,16 @@ def test_the_tuned_config_says_where_it_comes_from_and_trains(project: Path, sha
     findings = read_json(project / "experiments" / "tiny-tuning" / "recommendations.json")
     flat = load_config(path).flat()
     assert {key: flat[key] for key in findings["values"]} == findings["values"]
-    said = command(project, shared_cache, "python", "-m", "iqa", "train", "--config", str(path))
+    said = command(project, "python", "-m", "iqa", "train", "--config", str(path))
     assert "experiments/tiny_tuned" in said
 
 
-def test_the_same_command_again_trains_nothing_and_more_trials_are_added_to_the_rest(
-    project: Path, shared_cache: Path
-) -> None:
+def test_the_same_command_again_trains_nothing_and_more_trials_are_added_to_the_rest(project: Path) -> None:
     tune = ("python", "-m", "iqa", "tune", "--config", "tiny.json", "--trials")
     before = len(runs(project, "trial"))
-    command(project, shared_cache, *tune, "9")
+    command(project, *tune, "9")
     assert len(runs(project, "trial")) == before
-    command(project, shared_cache, *tune, "11")
+    command(project, *tune, "11")
     with sqlite3.connect(project / "optuna.db") as database:
         (count,) = database.execute(
             "select count(*) from trials join studies using (study_id) where study_name = 'tiny'"
@@ -150,10 +146,10 @@ def test_the_same_command_again_trains_nothing_and_more_trials_are_added_to_the_
     assert len(runs(project, "tune")) == 1
 
 
-def test_workers_of_one_command_share_its_trials(project: Path, shared_cache: Path) -> None:
+def test_workers_of_one_command_share_its_trials(project: Path) -> None:
     tune = (sys.executable, "-m", "iqa", "tune", "--config", "tiny.json", "--trials", "40")
     longer = ("--tuning.prune", "false", "--training.epochs", "20")  # than a helper takes to come
-    said = command(project, shared_cache, *tune, *longer, "--study", "shared", "--workers", "2")
+    said = command(project, *tune, *longer, "--study", "shared", "--workers", "2")
     assert "warning" not in said
     with sqlite3.connect(project / "optuna.db") as database:
         rows = database.execute(
@@ -178,12 +174,10 @@ def test_workers_of_one_command_share_its_trials(project: Path, shared_cache: Pa
         (["--workers", "0"], "--workers"),
     ],
 )
-def test_bad_input_is_one_message_and_loses_nothing(
-    project: Path, shared_cache: Path, arguments: list[str], complaint: str
-) -> None:
+def test_bad_input_is_one_message_and_loses_nothing(project: Path, arguments: list[str], complaint: str) -> None:
     files = sorted(project.rglob("*.json"))
     tune = ("python", "-m", "iqa", "tune", "--config", "tiny.json")
-    said = command(project, shared_cache, *tune, *arguments, exit_code=2)
+    said = command(project, *tune, *arguments, exit_code=2)
     assert complaint in said
     assert "Traceback" not in said
     assert "secret" not in said

@@ -32,8 +32,8 @@ def make_servable(model: str, folder: Path) -> Servable:
     client names: its checkpoint is served by the code of today.
 
     Args:
-        model: an experiment folder (its best model), the folder of an ensemble, a checkpoint, `runs:/<id>`,
-            `runs:/<id>/model`, `models:/<name>/<version>` or `models:/<name>@<alias>`.
+        model: an experiment folder (its best model), the folder of an ensemble, a checkpoint, a file that `iqa export`
+            wrote, `runs:/<id>`, `runs:/<id>/model`, `models:/<name>/<version>` or `models:/<name>@<alias>`.
         folder: an empty one, kept as long as the model is served.
 
     Raises:

@@ -41,12 +41,11 @@ def tiny(name: str, **model: Any) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory, shared_cache: Path) -> Iterator[Path]:
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A notebook's folder, with one experiment trained in it."""
     folder = tmp_path_factory.mktemp("notebook")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        patch.setenv("IQA_CACHE", str(shared_cache))
         patch.setenv("HF_HUB_OFFLINE", "1")
         iqa.train(tiny("first"))
         iqa.train(tiny("second", n_clusters=0))

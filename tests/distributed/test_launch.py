@@ -80,12 +80,12 @@ def test_one_that_was_killed_is_named(codes: dict[int, int]) -> None:
 
 
 def test_one_that_is_killed_ends_the_other_and_leaves_no_run_running(
-    tmp_path: Path, shared_cache: Path, place_database: Callable[[Path], None]
+    tmp_path: Path, place_database: Callable[[Path], None]
 ) -> None:
     place_database(tmp_path / "mlflow.db")
     settings = {"experiment_name": "killed", "tracking": {"enabled": True}}
     (tmp_path / "config.json").write_text(json.dumps(CONFIG | settings))
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "IQA_CACHE": str(shared_cache)}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "iqa", "train", "--config", "config.json", "--training.epochs", "500"]
     log = tmp_path / "log"
     with log.open("w") as file:

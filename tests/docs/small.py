@@ -29,15 +29,14 @@ TINY: dict[str, Any] = {
 
 
 @contextmanager
-def reader(folder: Path, cache: Path) -> Iterator[pytest.MonkeyPatch]:
+def reader(folder: Path) -> Iterator[None]:
     """Within it this process stands in a folder as a reader of the documentation does."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        patch.setenv("IQA_CACHE", str(cache))
         patch.setenv("HF_HUB_OFFLINE", "1")
         for name in [name for name in os.environ if name.startswith("MLFLOW_")]:
             patch.delenv(name)
-        yield patch
+        yield
 
 
 def smaller(text: str, instead: Mapping[str, str]) -> str:

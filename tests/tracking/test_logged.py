@@ -15,10 +15,11 @@ from packaging.requirements import Requirement
 from tiny_model import picture, write_experiment
 
 from iqa.config import ExperimentConfig
+from iqa.deploy.export.exporting import export
 from iqa.files import write_json
 from iqa.tracking import open_run, read_run_note
 from iqa.tracking.models.fetching import MODEL_NAME
-from iqa.tracking.models.logged import CARD, REQUIREMENTS, checkpoints, digest_of, model_of, save_served_model
+from iqa.tracking.models.logged import CARD, checkpoints, digest_of, model_of, requirements, save_served_model
 from iqa.tracking.sending.delivery import PENDING
 
 #: In the folder that the tests run in.
@@ -166,9 +167,19 @@ def test_a_model_that_waits_since_an_earlier_version_is_logged(client: MlflowCli
     assert model.tags["checkpoint"] == digest_of([folder / "best_model.pth"])
 
 
-def test_a_served_model_imports_only_what_it_asks_for(run: Callable[..., Any], tmp_path: Path) -> None:
-    model = tmp_path / "model"
-    save_served_model(experiment(tmp_path / "tiny"), model)
+@pytest.mark.parametrize("kind", ["checkpoint", "exported"])
+def test_a_served_model_imports_only_what_it_asks_for(run: Callable[..., Any], tmp_path: Path, kind: str) -> None:
+    model, tiny = tmp_path / "model", experiment(tmp_path / "tiny")
+    if kind == "exported":
+        pytest.importorskip("onnxruntime")
+        photos = tmp_path / "photos"
+        photos.mkdir()
+        for number in range(3):
+            picture(number).save(photos / f"{number}.png")
+        tiny = export(tiny, pictures=photos).file
+    save_served_model(tiny, model)
+    asked = [line.partition("==")[0] for line in requirements(tiny)]
+    assert ("torch" in asked) is (kind == "checkpoint")
     code = (
         "import sys\n"
         "model, *allowed = sys.argv[1:]\n"
@@ -188,7 +199,7 @@ def test_a_served_model_imports_only_what_it_asks_for(run: Callable[..., Any], t
         "print(answer['score'].notna().all(), answer['error'].isna().all())\n"
     )
     picture(0).save(model / "picture.png")
-    done = run("-c", code, model, "iqa", *needed_by(REQUIREMENTS))
+    done = run("-c", code, model, "iqa", *needed_by(asked))
     assert done.stdout.split() == ["True", "True"], done.stderr
 
 

@@ -60,7 +60,8 @@ def main(arguments: list[str]) -> None:
 
 def read_arguments(arguments: list[str]) -> argparse.Namespace:
     parser = parser_for("serve", __doc__, "README.md says what a request holds, and how to let others in.")
-    add_model(parser, "folder of an experiment or ensemble, checkpoint, runs:/<id>/model, models:/<name>@<alias>")
+    kinds = "folder of an experiment or ensemble, checkpoint or .onnx file, runs:/<id>/model, models:/<name>@<alias>"
+    add_model(parser, kinds)
     parser.add_argument("--port", default=5001, type=int, help="0: any that is free (default: %(default)s)")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen at (default: %(default)s)")
     parser.add_argument("--workers", default=1, type=int, help="processes that answer (default: %(default)s)")

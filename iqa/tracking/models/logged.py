@@ -30,9 +30,11 @@ TEST, CARD = "evaluation", "README.md"
 POLICY = {"iqa_pictures": "as sent"}
 #: What iqa.scoring imports; named here because letting MLflow find out takes minutes.
 REQUIREMENTS = (
-    *("mlflow", "torch", "torchvision", "timm", "numpy", "pandas", "scipy", "scikit-learn"),
-    *("filelock", "pillow", "piq", "psutil", "pyarrow", "pydantic", "safetensors", "tqdm"),
+    *("mlflow", "numpy", "pandas", "scipy", "scikit-learn"),
+    *("filelock", "pillow", "psutil", "pyarrow", "pydantic", "tqdm"),
 )
+#: And what it imports for a checkpoint, or for an exported model.
+OF_CHECKPOINTS, OF_EXPORTED = ("torch", "torchvision", "timm", "piq", "safetensors"), ("onnxruntime",)
 
 
 def log_served_model(
@@ -174,7 +176,7 @@ def save_served_model(path: Path, target: Path, *, run_id: str | None = None, mo
     score, calibrated, the ends of its interval, cluster, log_likelihood, typicality and error.
 
     Args:
-        path: as `checkpoints` takes it.
+        path: as `checkpoints` takes it, or a file that `iqa export` wrote.
     """
     from mlflow.models import Model
     from mlflow.pyfunc import save_model
@@ -189,7 +191,7 @@ def save_served_model(path: Path, target: Path, *, run_id: str | None = None, mo
             python_model=str(code / "tracking" / "models" / "served_model.py"),
             artifacts={"checkpoint": _whole(path, Path(folder)).resolve().as_uri()},
             code_paths=[str(code)],
-            pip_requirements=requirements(),
+            pip_requirements=requirements(path),
             signature=signature(),
             input_example=example(),
         )
@@ -219,9 +221,12 @@ def reads_what_is_sent(model: Path) -> bool:
     return POLICY.items() <= (Model.load(str(model)).metadata or {}).items()
 
 
-def requirements() -> list[str]:
-    """What scoring needs, pinned at what is installed (a local build tag such as +cu130 is on no index)."""
-    return [f"{name}=={importlib.metadata.version(name).partition('+')[0]}" for name in REQUIREMENTS]
+def requirements(path: Path) -> list[str]:
+    """What scoring by a model needs, pinned at what is installed (a local build tag such as +cu130 is on no index)."""
+    from iqa.scoring.onnx_scorer import SUFFIX
+
+    names = (*REQUIREMENTS, *(OF_EXPORTED if path.suffix == SUFFIX else OF_CHECKPOINTS))
+    return [f"{name}=={importlib.metadata.version(name).partition('+')[0]}" for name in names]
 
 
 def signature() -> ModelSignature:
