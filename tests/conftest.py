@@ -63,6 +63,21 @@ def _handlers_stay() -> Iterator[None]:
         signal.signal(name, handler)
 
 
+def left_in_checkout() -> set[str]:
+    """What commands write where they are begun, found in the checkout."""
+    places = [ROOT, ROOT / "mlruns"]
+    written = ("mlflow.db", "optuna.db", "experiments", "scores", "audits", "0", "1")
+    return {str(place / name) for place in places for name in written if (place / name).exists()}
+
+
+@pytest.fixture(autouse=True)
+def _checkout_stays() -> Iterator[None]:
+    """A test leaves nothing in the checkout, where its owner may have work."""
+    before = left_in_checkout()
+    yield
+    assert left_in_checkout() == before
+
+
 @pytest.fixture
 def said() -> Iterator[list[str]]:
     """What the library warned of."""
