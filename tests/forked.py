@@ -28,6 +28,44 @@ server = multiprocessing.get_context("forkserver")
 server.set_forkserver_preload(list(PRELOADED))
 
 
+class Begun:
+    """`python arguments` in a folder while it runs; what can be done with it is called as in `subprocess.Popen`."""
+
+    def __init__(self, arguments: Sequence[str], *, cwd: Path, env: Mapping[str, str]) -> None:
+        self.args = list(arguments)
+        self._place = tempfile.TemporaryDirectory()
+        self._said = [Path(self._place.name, name) for name in ("stdout", "stderr")]
+        how = (self.args, str(cwd), dict(env), *map(str, self._said))
+        self._process = server.Process(target=_be, args=how)
+        self._process.start()
+
+    @property
+    def returncode(self) -> int | None:
+        return self._process.exitcode
+
+    def poll(self) -> int | None:
+        return self._process.exitcode
+
+    def send_signal(self, number: int) -> None:
+        assert self._process.pid is not None
+        os.kill(self._process.pid, number)
+
+    def communicate(self, timeout: float = 300) -> tuple[str, str]:
+        """What it wrote to stdout and stderr until its end.
+
+        Raises:
+            subprocess.TimeoutExpired: it takes longer; it is killed.
+        """
+        self._process.join(timeout)
+        if self.returncode is None:
+            self._process.kill()
+            self._process.join()
+            raise subprocess.TimeoutExpired(self.args, timeout)
+        said, errors = (file.read_text() if file.exists() else "" for file in self._said)
+        self._place.cleanup()
+        return said, errors
+
+
 def run_forked(
     arguments: Sequence[str], *, cwd: Path, env: Mapping[str, str], timeout: float = 300
 ) -> subprocess.CompletedProcess[str]:
@@ -36,16 +74,10 @@ def run_forked(
     Raises:
         subprocess.TimeoutExpired: it takes longer.
     """
-    with tempfile.TemporaryDirectory() as place:
-        said = [Path(place, name) for name in ("stdout", "stderr")]
-        process = server.Process(target=_be, args=(list(arguments), str(cwd), dict(env), *map(str, said)))
-        process.start()
-        process.join(timeout)
-        if process.exitcode is None:
-            process.kill()
-            process.join()
-            raise subprocess.TimeoutExpired(arguments, timeout)
-        return subprocess.CompletedProcess(list(arguments), process.exitcode, *(file.read_text() for file in said))
+    process = Begun(arguments, cwd=cwd, env=env)
+    said, errors = process.communicate(timeout)
+    assert process.returncode is not None
+    return subprocess.CompletedProcess(process.args, process.returncode, said, errors)
 
 
 def draw_less(patch: pytest.MonkeyPatch) -> None:

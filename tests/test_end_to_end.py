@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from forked import run_forked
+from forked import Begun, run_forked
 from PIL import Image
 from places import ROOT
 
@@ -54,24 +54,18 @@ class Project:
     root: Path
     environment: dict[str, str]
 
-    def start(self, *command: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            command,
-            cwd=self.root,
-            env=self.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
+    def start(self, *arguments: str) -> Begun:
+        """`python arguments`."""
+        return Begun(arguments, cwd=self.root, env=self.environment)
 
     def run(self, *command: str) -> str:
         if command[0] == "python":
             done = run_forked(command[1:], cwd=self.root, env=self.environment)
-            said, code = done.stdout + done.stderr, done.returncode
         else:
-            process = self.start(*command)
-            said, code = process.communicate(timeout=300)[0], process.returncode
-        assert code == 0, said
+            how: dict[str, Any] = {"cwd": self.root, "env": self.environment, "capture_output": True, "text": True}
+            done = subprocess.run(command, **how, timeout=300, check=False)
+        said = done.stdout + done.stderr
+        assert done.returncode == 0, said
         return said
 
     @property
@@ -195,14 +189,14 @@ def test_a_run_is_evaluated_from_mlflow_alone(project: Project, tmp_path: Path) 
 def test_an_interrupted_script_says_how_to_go_on_and_does(project: Project) -> None:
     settings = ["--config", "configs/tiny.json", "--experiment_name", "stopped", "--training.epochs", "400",
                 "--model.freeze_backbone", "true"]  # fmt: skip
-    process = project.start("python", "-m", "pipelines.train_gpu", *settings)
+    process = project.start("-m", "pipelines.train_gpu", *settings)
     deadline = time.monotonic() + 120
     while not (project.root / "experiments" / "stopped" / "last_model.pth").exists():
-        assert process.poll() is None, process.communicate()[0]
+        assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.1)
     process.send_signal(signal.SIGTERM)
-    said, _ = process.communicate(timeout=120)
+    said = "".join(process.communicate(timeout=120))
     assert process.returncode == 143, said
     assert "--resume" in said
     assert "Traceback" not in said

@@ -20,6 +20,7 @@ from unittest.mock import Mock
 
 import pytest
 import torch
+from forked import Begun
 from places import ROOT
 
 import iqa
@@ -138,11 +139,9 @@ class Training:
         (place / "tiny.json").write_text(json.dumps(SETTINGS))
         self.environment = {**os.environ, "PYTHONPATH": str(ROOT), "IQA_CACHE": str(cache), "OMP_NUM_THREADS": "1"}
 
-    def start(self, *options: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [sys.executable, "-m", "iqa", "train", "--config", "tiny.json", *options],
-            cwd=self.place, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        )  # fmt: skip
+    def start(self, *options: str) -> Begun:
+        command = ["-m", "iqa", "train", "--config", "tiny.json", *options]
+        return Begun(command, cwd=self.place, env=self.environment)
 
     def runs(self) -> list[tuple[str, str | None]]:
         """Status and error of all runs in MLflow."""

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from forked import draw_fully
+from forked import Begun, draw_fully
 from PIL import Image
 from places import ROOT
 from tiny_model import picture, write_experiment
@@ -260,20 +260,17 @@ def test_a_stopped_scoring_goes_on_to_the_same_table(
     tmp_path: Path, many: Path, uninterrupted: pd.DataFrame, experiment: Path, command: Command, stop: signal.Signals
 ) -> None:
     arguments = ["--input", str(many), "--output", "out", "--batch_size", "8"]
-    process = subprocess.Popen(
-        [sys.executable, ROOT / "pipelines" / "score_images.py", "--model", experiment, *arguments,
-         "--tracking.enabled", "false"],
-        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-        cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-    )  # fmt: skip
+    script = [str(ROOT / "pipelines" / "score_images.py"), "--model", str(experiment), "--tracking.enabled", "false"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    process = Begun([*script, *arguments], cwd=tmp_path, env=environment)
     journal = tmp_path / "out" / JOURNAL
     deadline = time.monotonic() + 120
     while not journal.exists() or journal.read_bytes().count(b"\n") < 60:
-        assert process.poll() is None, process.communicate()[0]
+        assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.01)
     process.send_signal(stop)
-    said, _ = process.communicate(timeout=60)
+    said = "".join(process.communicate(timeout=60))
     assert process.returncode == (-signal.SIGKILL if stop is signal.SIGKILL else 128 + stop), said
     assert "Traceback" not in said
     assert not (tmp_path / "out" / "scores.csv").exists()

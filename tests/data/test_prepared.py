@@ -7,9 +7,8 @@ import logging
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ import pandas as pd
 import pytest
 import torch
 from drawn import draw
+from forked import Begun
 from PIL import Image
 from places import ROOT
 
@@ -245,17 +245,18 @@ print(prepare(DataConfig.model_validate_json(sys.argv[1])).digest)
 """
 
 
-def start(data: DataConfig) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-c", SCRIPT, data.model_dump_json()],
-        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+@pytest.fixture
+def start(tmp_path_factory: pytest.TempPathFactory) -> Callable[[DataConfig], Begun]:
+    """Begins another process that prepares a set."""
+    place = tmp_path_factory.mktemp("elsewhere")
+    (place / "script.py").write_text(SCRIPT)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    return lambda data: Begun(["script.py", data.model_dump_json()], cwd=place, env=environment)
 
 
-def test_two_processes_that_want_the_same_share_it(store: PixelStore, pictures: Path, tmp_path: Path) -> None:
+def test_two_processes_that_want_the_same_share_it(
+    store: PixelStore, pictures: Path, tmp_path: Path, start: Callable[[DataConfig], Begun]
+) -> None:
     both = [start(settings(pictures, tmp_path)) for _ in range(2)]
     outputs = [process.communicate(timeout=120) for process in both]
     assert [process.returncode for process in both] == [0, 0], outputs
@@ -263,7 +264,9 @@ def test_two_processes_that_want_the_same_share_it(store: PixelStore, pictures: 
     assert not temporaries(tmp_path)
 
 
-def test_what_a_killed_process_left_is_removed(store: PixelStore, pictures: Path, tmp_path: Path) -> None:
+def test_what_a_killed_process_left_is_removed(
+    store: PixelStore, pictures: Path, tmp_path: Path, start: Callable[[DataConfig], Begun]
+) -> None:
     killed = start(settings(pictures, tmp_path, train_samples=20_000))
     deadline = time.monotonic() + 120
     while not temporaries(tmp_path) and killed.poll() is None and time.monotonic() < deadline:

@@ -1,4 +1,4 @@
-"""Figures are looked at here: they are drawn as users have them."""
+"""Figures are looked at here: they are laid out and drawn as users have them."""
 
 from __future__ import annotations
 

@@ -102,11 +102,14 @@ print(json.dumps(json.loads(model.predict(json.load(sys.stdin)).to_json(orient="
 """
 
 
-def test_one_bad_picture_costs_a_request_nothing_else(experiment: Path, scorer: Scorer, tmp_path: Path) -> None:
+def test_one_bad_picture_costs_a_request_nothing_else(
+    experiment: Path, scorer: Scorer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from iqa.config import ExperimentConfig
     from iqa.tracking import open_run
     from iqa.tracking.store import connect
 
+    monkeypatch.chdir(tmp_path)
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
     config = ExperimentConfig(experiment_name="tiny", tracking={"uri": uri, "system_metrics": False})
     client = connect(uri)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from forked import run_forked
 
 from iqa.config import ExperimentConfig
 from iqa.errors import IqaError
@@ -83,7 +84,8 @@ def test_a_killed_study_loses_no_trial_and_doubles_none(
 
     monkeypatch.chdir(tmp_path)
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
-    process = subprocess.run([sys.executable, "-c", STUDY, uri, moment], timeout=120, capture_output=True, text=True)
+    Path("study.py").write_text(STUDY)
+    process = run_forked(["study.py", uri, moment], cwd=tmp_path, env=os.environ, timeout=120)
     assert process.returncode == -signal.SIGKILL, process.stderr
     assert (tmp_path / "study" / PENDING).is_file()
     note = read_run_note(tmp_path / "study")
