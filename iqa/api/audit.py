@@ -16,7 +16,7 @@ from iqa.data.audit.named import find_config
 from iqa.data.audit.page import page
 from iqa.data.audit.twins.groups import groups_to_csv
 from iqa.estimate import TRACKING, Forecast
-from iqa.files import write_json, write_text
+from iqa.files import no_room, write_json, write_text
 from iqa.plots.audit import audited
 from iqa.plots.style import save_drawn_by
 from iqa.progress import one_step
@@ -51,6 +51,7 @@ def audit(
 
     Raises:
         UserError: no data are named, or twice; the table or its pictures are not there; scores are not of people.
+        IqaError: nothing can be written to the folder of results.
     """
     name, read = find_config(str(data), config, settings)
     found, count = settle(read.data)
@@ -58,6 +59,10 @@ def audit(
     terminal, folder = Terminal(verbose), Path(output or Path("audits") / name)
     if verbose:
         _announce(read, count, folder, terminal)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise no_room(folder, error) from error
     with open_run(read, role="audit", name=f"{name}-audit", directory=folder) as tracker:
         told = {key: value for key, value in told_settings(read).items() if key.startswith("data.")}
         tracker.log_params({"set": name, **told})

@@ -16,7 +16,7 @@ from iqa.progress import progress_bar, tell
 def main(arguments: list[str]) -> None:
     parser = parser_for("sync", __doc__, "What a training that still runs has kept is left to it.")
     parser.add_argument(
-        "folders", nargs="*", type=Path, metavar="FOLDER", help="to look in (default: experiments and scores)"
+        "folders", nargs="*", type=Path, metavar="FOLDER", help="to look in (default: experiments, scores, audits)"
     )
     parser.add_argument("--uri", default="", help="of the store (default: MLFLOW_TRACKING_URI, or where each run is)")
     options = parser.parse_args(arguments)
@@ -27,7 +27,7 @@ def main(arguments: list[str]) -> None:
     from iqa.tracking.sending.sync import send_waiting
     from iqa.training.checkpoints import ExperimentFolder
 
-    looked_in = options.folders or [Path("experiments"), Path("scores")]
+    looked_in = options.folders or [Path("experiments"), Path("scores"), Path("audits")]
     waiting = sorted({file.parent for folder in looked_in for file in folder.rglob(PENDING)})
     tell(
         f"sync: {len(waiting)} experiments with what MLflow has missed; no disk, about 300 MB of memory",

@@ -12,13 +12,14 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from PIL import Image
+from servers import free_port
 from tiny_model import picture
 
 import iqa
 from iqa.commands.main import main
 from iqa.config.data import DataConfig
 from iqa.data.scored.load import load_scored
-from iqa.errors import UserError
+from iqa.errors import IqaError, UserError
 from iqa.plots.audit import audited
 
 FILES = {"audit.json", "groups.csv", "audit.html", "audit.png"}
@@ -112,6 +113,22 @@ def test_a_store_that_cannot_be_used_is_told_before_a_picture_is_read(rated: Pat
     assert ended.value.code == 2
     assert "nonsense" in capsys.readouterr().err
     assert not Path("audits").exists()
+
+
+def test_a_place_that_cannot_be_written_to_is_told_before_a_picture_is_read(
+    rated: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("iqa.api.audit.look_into", None)
+    Path("taken").touch()
+    with pytest.raises(IqaError, match="taken"):
+        iqa.audit(rated, output="taken/audit")
+
+
+def test_what_a_server_missed_of_it_is_sent_later(rated: Path) -> None:
+    iqa.audit(rated, settings={"tracking.uri": f"http://127.0.0.1:{free_port()}"})
+    main(["sync", "--uri", f"sqlite:///{rated.parent / 'mlflow.db'}"])
+    (run,) = runs(rated.parent)
+    assert (run.info.status, run.data.metrics["audit/pictures"]) == ("FINISHED", 30)
 
 
 def test_without_tracking_only_files_are_left(rated: Path) -> None:
