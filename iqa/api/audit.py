@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ from iqa.tracking import Tracker, check_place, open_run, told_settings
 EACH, THUMBNAILS, LIBRARIES = 1300, 3 * 10**6, 900 * 10**6
 #: Bytes of memory for what is known of each picture, its features the most of it.
 KNOWN = 8000
+#: What Markdown would take for its own in the name of a file.
+MARKS = re.compile(r"([\\`*_\[\]<>|~])")
 
 
 @as_found
@@ -132,4 +135,5 @@ def described(done: Audit, link: str) -> str:
     """
     count = len(done.findings)
     head = f"**{count or 'No'} {'finding' if count == 1 else 'findings'}** ([with pictures]({link}))"
-    return "\n".join([head, "", *(f"- {finding.section}: {finding}" for finding in done.findings)])
+    told = (MARKS.sub(r"\\\1", f"{finding.section}: {finding}") for finding in done.findings)
+    return "\n".join([head, "", *(f"- {line}" for line in told)])
