@@ -89,10 +89,11 @@ def test_what_is_installed_is_what_is_pinned() -> None:
     assert not wrong, "(pinned, installed); make venv dev"
 
 
-def test_what_a_served_model_asks_for_is_pinned() -> None:
+@pytest.mark.parametrize("exported", [False, True])
+def test_what_a_served_model_asks_for_is_pinned(exported: bool) -> None:
     from iqa.tracking.models.logged import requirements
 
-    assert exact(requirements(Path("best_model.pth"))).items() <= pins("requirements.txt").items()
+    assert exact(requirements(exported=exported)).items() <= pins("requirements.txt").items()
 
 
 @pytest.mark.parametrize(

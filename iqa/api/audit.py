@@ -11,8 +11,8 @@ from iqa.api.calls import Terminal, as_found, logged_here, places
 from iqa.api.results import AuditResult
 from iqa.api.results.pictures import FIGURE, GROUPS, PAGE, REPORT
 from iqa.config import ExperimentConfig
-from iqa.data.audit.auditing import BUFFERED, HELD, Audit, settle
-from iqa.data.audit.auditing import audit as look_into
+from iqa.data.audit import auditing
+from iqa.data.audit.auditing import Audit
 from iqa.data.audit.named import find_config
 from iqa.data.audit.page import page
 from iqa.data.audit.twins.groups import groups_to_csv
@@ -57,7 +57,7 @@ def audit(
         IqaError: nothing can be written to the folder of results.
     """
     name, read = find_config(str(data), config, settings)
-    found, count = settle(read.data)
+    found, count = auditing.settle(read.data)
     check_place(read)
     terminal, folder = Terminal(verbose), Path(output or Path("audits") / name)
     if verbose:
@@ -69,7 +69,7 @@ def audit(
     with open_run(read, role="audit", name=f"{name}-audit", directory=folder) as tracker:
         told = {key: value for key, value in told_settings(read).items() if key.startswith("data.")}
         tracker.log_params({"set": name, **told})
-        done = look_into(found, progress=terminal.bars)
+        done = auditing.audit(found, progress=terminal.bars)
         with one_step("writing the audit", shown=terminal.bars):
             _write(done, name, folder, tracker)
     return AuditResult(name, folder, done, tracker.link)
@@ -77,9 +77,10 @@ def audit(
 
 def _announce(config: ExperimentConfig, count: int, folder: Path, terminal: Terminal) -> None:
     """The first line: how many pictures, what they take, where it writes."""
+    held = auditing.HELD * min(auditing.BUFFERED, max(4, config.data.num_workers))
     load = Forecast(
         files=(1 + logged_here(config)) * (THUMBNAILS + EACH * count),
-        memory=LIBRARIES + KNOWN * count + HELD * min(BUFFERED, max(4, config.data.num_workers)) + TRACKING,
+        memory=LIBRARIES + KNOWN * count + held + TRACKING,
     )
     where = [str(folder), "the cache", *places(config, folder)[1:]]
     terminal.begins("audit", f"{count:,} pictures and their scores", load, where)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from iqa.commands.cli import parser_for, show_link
@@ -17,10 +16,8 @@ from iqa.config.reading import parse_overrides
 from iqa.errors import IqaError
 
 if TYPE_CHECKING:
-    from iqa.data.audit.auditing import Audit
-
-#: What is written, by name.
-FILES = ("audit.json", "groups.csv", "audit.html", "audit.png")
+    from iqa.api.results import AuditResult
+    from iqa.data.audit.findings import Finding
 
 
 def main(arguments: list[str]) -> None:
@@ -30,9 +27,9 @@ def main(arguments: list[str]) -> None:
     from iqa.api.audit import audit
 
     done = audit(options.data, config=options.config, settings=settings, output=options.output, verbose=True)
-    show(done.audit, done.folder)
+    show(done)
     show_link(done.link)
-    refuse(done.audit, options.fail_on)
+    refuse(done.findings, options.fail_on)
 
 
 def read_arguments(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
@@ -54,9 +51,10 @@ def read_arguments(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]
     return parser.parse_known_args([*named, *arguments[len(named) // 2 :]])
 
 
-def show(done: Audit, folder: Path) -> None:
+def show(done: AuditResult) -> None:
     """What was found on the terminal, and where every file is."""
-    files, copies, split, scores = (done.sections[name] for name in ("files", "copies", "split", "scores"))
+    sections = done.audit.sections
+    files, copies, split, scores = (sections[name] for name in ("files", "copies", "split", "scores"))
     print(f"files    {files['readable']} of {files['pictures']} pictures can be read")
     print(f"copies   {copies['together']} pictures are copies or variants of another: {copies['groups']} groups in all")
     counts = ", ".join(f"{split[each]['pictures']} {each}" for each in ("train", "val", "test"))
@@ -66,15 +64,14 @@ def show(done: Audit, folder: Path) -> None:
     print(f"split    {counts}{margin}")
     low, high, mean = (scores[name] for name in ("min", "max", "mean"))
     print(f"scores   {low:g} to {high:g}, mean {mean:.3g}, {scores['different']} different")
-    for section, line in (*ratings_said(done.sections), *suspects_said(done.sections["suspects"])):
+    for section, line in (*ratings_said(sections), *suspects_said(sections["suspects"])):
         print(f"{section:<8} {line}")
     print("findings:" if done.findings else "nothing odd was found")
     for finding in done.findings:
         print(f"  {finding.section:<8} {finding}")
     print("files:")
-    for each in FILES:
-        if (folder / each).exists():
-            print(f"  {folder / each}")
+    for file in done.files:
+        print(f"  {file}")
 
 
 def ratings_said(sections: dict[str, Any]) -> Iterator[tuple[str, str]]:
@@ -112,12 +109,12 @@ def suspects_said(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield "suspects", f"{facts['count']} {scores} far from those of pictures that look alike ({srcc})"
 
 
-def refuse(done: Audit, fail_on: str) -> None:
+def refuse(findings: list[Finding], fail_on: str) -> None:
     """End with exit code 1 where that is asked for.
 
     Raises:
         IqaError: what `fail_on` names was found.
     """
-    found = [each for each in done.findings if fail_on == "any" or (fail_on == each.section == "copies")]
+    found = [each for each in findings if fail_on == "any" or (fail_on == each.section == "copies")]
     if found:
         raise IqaError(f"{len(found)} findings", got="; ".join(each.said for each in found), expected="none")

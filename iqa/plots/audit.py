@@ -23,7 +23,7 @@ def audited(audit: Audit, *, title: str) -> Figure:
     Args:
         title: of the whole figure.
     """
-    scores = audit.found.scale.from_unit(audit.found.manifest["score"].astype(np.float64)).to_numpy()
+    scores = audit.scores
     suspects = audit.suspects if audit.suspects is not None and audit.suspects.telling else None
     figure = new_figure(9.6 if suspects else 6.4, 4.0, title, None)
     panels = figure.subplots(1, 2 if suspects else 1, squeeze=False)[0]

@@ -110,7 +110,7 @@ def test_one_that_is_stopped_is_killed_and_leaves_no_files(rated: Path, monkeypa
     def stop(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("iqa.api.audit.look_into", stop)
+    monkeypatch.setattr("iqa.data.audit.auditing.audit", stop)
     with pytest.raises(SystemExit) as ended:
         main(["audit", "rated"])
     assert ended.value.code == 130
@@ -129,7 +129,7 @@ def test_a_store_that_cannot_be_used_is_told_before_a_picture_is_read(rated: Pat
 def test_a_place_that_cannot_be_written_to_is_told_before_a_picture_is_read(
     rated: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("iqa.api.audit.look_into", None)
+    monkeypatch.setattr("iqa.data.audit.auditing.audit", None)
     Path("taken").touch()
     with pytest.raises(IqaError, match="taken"):
         iqa.audit(rated, output="taken/audit")

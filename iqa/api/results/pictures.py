@@ -87,6 +87,11 @@ class AuditResult(Result):
         """The file of groups that the setting data.groups takes."""
         return self.folder / GROUPS
 
+    @property
+    def files(self) -> list[Path]:
+        """What was written: all of it, but for the figure where it could not be drawn."""
+        return [file for name in (REPORT, GROUPS, PAGE, FIGURE) if (file := self.folder / name).exists()]
+
     def figures(self) -> list[tuple[str, str]]:
         files, copies = self.audit.sections["files"], self.audit.sections["copies"]
         counts = [("pictures", files["pictures"]), ("readable", files["readable"]), ("groups", copies["groups"])]

@@ -61,6 +61,11 @@ class Audit:
         return list(self.found.manifest["image"])
 
     @property
+    def scores(self) -> np.ndarray:
+        """float64 [N], on the scale that people scored on."""
+        return own_scores(self.found)
+
+    @property
     def several(self) -> list[list[int]]:
         """Rows of each group of more than one picture, the largest group first."""
         rows = pd.Series(range(len(self.groups))).groupby(self.groups).agg(list)
@@ -133,7 +138,7 @@ def audit(data: DataConfig, *, progress: bool | None = None) -> Audit:
     groups = group_by(names, same, links)
     sight = _sight(len(names))
     facts, features = look_into(names, found.read, root, sight, workers=data.num_workers, progress=progress)
-    own = found.scale.from_unit(table["score"].astype(np.float64)).to_numpy()
+    own = own_scores(found)
     suspects = None if features is None else find_suspects(features, own, _contents(table, groups))
     raters = _raters(data, found, progress)
     scores = score_facts(own, facts["sharpness"].to_numpy())
@@ -160,6 +165,12 @@ def audit(data: DataConfig, *, progress: bool | None = None) -> Audit:
         *suspect_findings(suspects, names),
     ]
     return Audit(found, facts, groups, sections, findings, suspects)
+
+
+def own_scores(found: ScoredSet) -> np.ndarray:
+    """float64 [N], of a set's rows, on the scale that people scored on."""
+    own: np.ndarray = found.scale.from_unit(found.manifest["score"].astype(np.float64)).to_numpy()
+    return own
 
 
 def _sight(count: int) -> Sight | None:

@@ -7,6 +7,8 @@ import html
 import io
 from typing import Any
 
+import numpy as np
+
 from iqa.data.audit.auditing import Audit
 
 #: Groups that are shown, pictures of each, and their longest side.
@@ -41,7 +43,8 @@ def page(audit: Audit, title: str) -> str:
         if name == "copies" and groups:
             shown = f"the {GROUPS} largest of " if len(groups) > GROUPS else ""
             parts.append(f"<p>Pictures that belong together, {shown}{len(groups)} group{'s' * (len(groups) != 1)}:</p>")
-            parts += [_row(audit, rows) for rows in groups[:GROUPS]]
+            scores = audit.scores
+            parts += [_row(audit, rows, scores) for rows in groups[:GROUPS]]
         if name == "suspects":
             parts.append(_suspects(audit))
         if name == "scores":
@@ -115,13 +118,12 @@ def _suspects(audit: Audit) -> str:
     return f'<p>{said}</p><div class="row">{"".join(figures)}</div>'
 
 
-def _row(audit: Audit, rows: list[int]) -> str:
-    table = audit.found.manifest
-    scores = audit.found.scale.from_unit(table["score"])
+def _row(audit: Audit, rows: list[int], scores: np.ndarray) -> str:
+    split = audit.found.manifest["split"]
     figures = []
     for row in rows[:PICTURES]:
         name = audit.names[row]
-        caption = html.escape(f"{name} ({scores.iloc[row]:.3g}, {table['split'].iloc[row]})")
+        caption = html.escape(f"{name} ({scores[row]:.3g}, {split.iloc[row]})")
         figures.append(f"<figure>{_picture(audit, name)}<figcaption>{caption}</figcaption></figure>")
     more = f"<p>and {len(rows) - PICTURES} more</p>" if len(rows) > PICTURES else ""
     return f'<div class="row">{"".join(figures)}{more}</div>'

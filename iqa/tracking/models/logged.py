@@ -181,6 +181,8 @@ def save_served_model(path: Path, target: Path, *, run_id: str | None = None, mo
     from mlflow.models import Model
     from mlflow.pyfunc import save_model
 
+    from iqa.scoring.onnx_scorer import SUFFIX
+
     with tempfile.TemporaryDirectory() as folder:
         code = shutil.copytree(
             Path(iqa.__file__).parent, Path(folder, "iqa"), ignore=shutil.ignore_patterns("__pycache__")
@@ -191,7 +193,7 @@ def save_served_model(path: Path, target: Path, *, run_id: str | None = None, mo
             python_model=str(code / "tracking" / "models" / "served_model.py"),
             artifacts={"checkpoint": _whole(path, Path(folder)).resolve().as_uri()},
             code_paths=[str(code)],
-            pip_requirements=requirements(path),
+            pip_requirements=requirements(exported=checkpoints(path)[0].suffix == SUFFIX),
             signature=signature(),
             input_example=example(),
         )
@@ -221,11 +223,12 @@ def reads_what_is_sent(model: Path) -> bool:
     return POLICY.items() <= (Model.load(str(model)).metadata or {}).items()
 
 
-def requirements(path: Path) -> list[str]:
-    """What scoring by a model needs, pinned at what is installed (a local build tag such as +cu130 is on no index)."""
-    from iqa.scoring.onnx_scorer import SUFFIX
+def requirements(*, exported: bool = False) -> list[str]:
+    """What scoring by a checkpoint needs, or by a file that `iqa export` wrote.
 
-    names = (*REQUIREMENTS, *(OF_EXPORTED if path.suffix == SUFFIX else OF_CHECKPOINTS))
+    Pinned at what is installed; a local build tag such as +cu130 is on no index.
+    """
+    names = (*REQUIREMENTS, *(OF_EXPORTED if exported else OF_CHECKPOINTS))
     return [f"{name}=={importlib.metadata.version(name).partition('+')[0]}" for name in names]
 
 
