@@ -5,9 +5,6 @@ CONFIG ?= configs/quick_test.json
 # The standard configs are named after their experiments.
 EXPERIMENT ?= experiments/$(basename $(notdir $(CONFIG)))
 
-# Processes that test, half as many again as cores: a third of a test's time it waits, for servers and other processes.
-TESTERS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN); echo $$((n < 4 ? n + n / 2 : 6)))
-
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -70,7 +67,7 @@ train: $(STAMP)
 	mlflow run . -e evaluate --env-manager local $(NAMED) -P experiment=$(EXPERIMENT)
 
 test: $(DEV_STAMP)
-	python -m pytest --numprocesses $(TESTERS) --dist loadfile --no-loadscope-reorder
+	python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 lint: $(DEV_STAMP)
 	ruff check .

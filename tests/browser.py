@@ -31,7 +31,7 @@ NO_ASSISTANT = (
 )
 #: The lines of a chart.
 LINES = ".scatterlayer .trace .js-line"
-PAGE_MILLISECONDS, REST_MILLISECONDS = 90_000, 1_000
+PAGE_MILLISECONDS, REST_MILLISECONDS = 30_000, 1_000
 
 
 def run_plainly(arguments: Sequence[str], *, cwd: Path, env: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
